@@ -1,0 +1,47 @@
+# make run: set up and run the main job.   make test: set up and pass the tests.   make help: the rest.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help run test test-slow check format lock bench clean
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(READY): pyproject.toml requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dlbench needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $(READY)
+
+run: $(READY) ## set up and run the main job: ResNet-50's convolutions
+	$(BIN)/dlbench run configs/conv.yaml
+
+test: $(READY) ## set up and pass the tests
+	$(BIN)/python -m pytest
+
+test-slow: $(READY) ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+check: $(READY) ## ruff, mypy --strict and import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## the performance goals, as ratios measured side by side
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+lock: ## pin anew what pyproject.toml asks for (torch stays as pinned)
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet "$$(grep '^torch==' requirements.lock)"
+	.venv-lock/bin/pip install --quiet --editable '.[dev]'
+	.venv-lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//; /^dlbench/d' > requirements.lock
+	rm -rf .venv-lock
+
+clean: ## remove what make built
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

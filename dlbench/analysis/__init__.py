@@ -1,0 +1,1 @@
+"""What the numbers mean: the table, speed-ups, peaks, totals."""

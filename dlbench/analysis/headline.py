@@ -1,0 +1,20 @@
+"""The headline time of a measurement."""
+
+from __future__ import annotations
+
+from dlbench.results.measurement import FAILURES, Measurement
+from dlbench.statistics import LOW_QUANTILE, Interval, estimate
+
+MEDIAN = 0.5
+
+
+def headline_quantile(device: str) -> float:
+    """Return the quantile to headline: low on a CPU, where others disturb; else the median."""
+    return LOW_QUANTILE if device.partition(":")[0] == "cpu" else MEDIAN
+
+
+def headline(measurement: Measurement) -> Interval | None:
+    """Return the seconds of one call with their interval; None where the case failed or has no sample."""
+    if measurement.verdict in FAILURES or not measurement.rounds:
+        return None
+    return estimate(measurement.rounds, headline_quantile(measurement.case.device))

@@ -1,0 +1,214 @@
+"""What the command line and a Python program do alike: plan, run, load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlbench.analysis import table
+from dlbench.analysis.peaks import PEAKS_CONFIG, Peaks, find_peaks
+from dlbench.backends.catalogue import backends
+from dlbench.devices.cpu import usable_cores
+from dlbench.devices.environment import devices as found_devices
+from dlbench.devices.environment import environment
+from dlbench.errors import UserError
+from dlbench.plan.case import Case
+from dlbench.plan.config import Config, load_config
+from dlbench.plan.sweep import cases as planned_cases
+from dlbench.plan.sweep import count, select
+from dlbench.results import formats, measurement
+from dlbench.results.store import Store, default_url
+from dlbench.runner.observer import Observer, Silent
+from dlbench.runner.run import Machine, Session
+from dlbench.units import format_count, parse_duration, parse_fraction
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_CASES = 100_000
+"""Cases beyond which a run must be confirmed: at the shortest visit of 50 ms, an hour and a half for one round."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's results: its measurements, and the peaks of the machine that they are held against."""
+
+    record: measurement.Run
+    peaks: Peaks | None
+
+    @property
+    def id(self) -> str:
+        """The run's id in its store."""
+        return self.record.id
+
+    @property
+    def environment(self) -> Mapping[str, Any]:
+        """What it was measured in: machine, software, flags, state."""
+        return self.record.environment
+
+    def frame(self) -> pd.DataFrame:
+        """Return the table: one row a case, the columns of the contract (docs/columns.md)."""
+        return table.frame(self.record, self.peaks)
+
+    def write(self, *paths: str | Path) -> None:
+        """Write the table to files, the format by ending: .csv .json .parquet .md.
+
+        Raises UserError for an unknown ending or a place that cannot be written.
+        """
+        frame = self.frame()
+        for path in paths:
+            formats.write(Path(path), frame, self.record)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A validated config and the cases it asks for, not yet enumerated."""
+
+    config: Config
+    devices: tuple[str, ...]
+    only: tuple[str, ...]
+
+    @property
+    def total(self) -> int:
+        """How many cases the config has before `only`, by arithmetic."""
+        return count(self.config, self.devices)
+
+    def cases(self) -> Iterable[Case]:
+        """Return the cases lazily; each problem is checked as it comes."""
+        return select(planned_cases(self.config, self.devices, variants()), self.only)
+
+
+def variants() -> dict[str, tuple[str, ...]]:
+    """Return every backend's variants by its name, importing no framework."""
+    return {name: tuple(spec.variants) for name, spec in backends().items()}
+
+
+def plan(
+    config: str | Path | Config,
+    *,
+    only: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    device: Sequence[str] = (),
+    budget: str | float | None = None,
+    precision: str | float | None = None,
+) -> Plan:
+    """Return what a config asks for on this machine.
+
+    `config` is a path, the name of a built-in config, or a Config. `only` keeps the cases that match every pattern;
+    `overrides` are `key=value`; `device` replaces the config's devices. Raises ConfigError or SelectionError.
+    """
+    if not isinstance(config, Config):
+        config = load_config(config, overrides)
+    config = config.with_limits(
+        budget=None if budget is None else _checked(parse_duration, budget),
+        precision=None if precision is None else _checked(parse_fraction, precision),
+    )
+    wanted = tuple(device) or tuple(config.devices)
+    names = tuple(found.name for found in found_devices()) if "all" in wanted else wanted
+    return Plan(config, names, tuple(only))
+
+
+def _checked(parse: Callable[[Any], float], value: str | float) -> float:
+    try:
+        return parse(value)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def run(
+    config: str | Path | Config,
+    *,
+    only: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    device: Sequence[str] = (),
+    budget: str | float | None = None,
+    precision: str | float | None = None,
+    name: str = "",
+    resume: bool = False,
+    store: str = "",
+    peaks: bool = True,
+    yes: bool = False,
+    observer: Observer | None = None,
+) -> Run:
+    """Measure what a config asks for and return the results, which are in the store as well.
+
+    `resume` goes on with the newest unfinished run of that name. `peaks` measures this machine's peaks first where the store
+    has none, within the budget. `yes` allows more than 100,000 cases. KeyboardInterrupt is raised again after what was
+    measured has been kept. Raises UserError for what the user can mend.
+    """
+    wanted = plan(config, only=only, overrides=overrides, device=device, budget=budget, precision=precision)
+    return execute(wanted, name=name, resume=resume, store=store, peaks=peaks, yes=yes, observer=observer or Silent())
+
+
+def execute(
+    wanted: Plan, *, name: str, resume: bool, store: str, peaks: bool, yes: bool, observer: Observer
+) -> Run:
+    """Measure a plan; see `run`."""
+    refuse_too_many(wanted, yes=yes)
+    with Store(store or default_url()) as opened:
+        machine = this_machine(wanted.config.threads)
+        budget = wanted.config.measure.budget
+        if peaks and find_peaks(opened, machine.environment) is None and wanted.config.name != PEAKS_CONFIG:
+            spent = _measure_peaks(opened, wanted.config.threads, machine, observer)
+            budget = None if budget is None else max(budget / 2, budget - spent)
+        session = Session(wanted.config, list(wanted.cases()), machine, opened, observer, budget)
+        _begin(session, name or wanted.config.name, resume=resume)
+        session.measure()
+        return _result(opened, session.run_id)
+
+
+def refuse_too_many(wanted: Plan, *, yes: bool) -> None:
+    """Raise UserError for more cases than anybody would wait for, unless confirmed."""
+    if wanted.total > MOST_CASES and not (yes or wanted.only):
+        raise UserError(
+            f"{wanted.config.name} asks for {format_count(wanted.total)} cases, more than {format_count(MOST_CASES)}; "
+            "narrow it with --only or --set, or confirm with --yes"
+        )
+
+
+def _begin(session: Session, name: str, *, resume: bool) -> None:
+    unfinished = session.store.unfinished(name) if resume else None
+    if resume and unfinished is None:
+        raise UserError(f"no unfinished run named `{name}` in the store; start one without --resume")
+    if unfinished is None:
+        session.begin(name)
+    else:
+        session.take_up(unfinished)
+
+
+def _measure_peaks(store: Store, threads: int | None, machine: Machine, observer: Observer) -> float:
+    """Run the built-in peaks config and return the seconds that it took."""
+    config = load_config(PEAKS_CONFIG, [] if threads is None else [f"threads={threads}"])
+    wanted = Plan(config, ("cpu",), ())
+    session = Session(config, list(wanted.cases()), machine, store, observer, config.measure.budget)
+    start = session.now()
+    session.begin(PEAKS_CONFIG)
+    session.measure()
+    return session.now() - start
+
+
+def this_machine(threads: int | None = None) -> Machine:
+    """Return what a run on this machine is measured in."""
+    found = found_devices()
+    processor = found[0]
+    facts = environment(found, threads or usable_cores())
+    return Machine(facts, processor.cores, processor.cache)
+
+
+def load(source: str | Path, *, store: str = "") -> Run:
+    """Return a run from the store (by id, name or `latest`) or from a .json or .parquet export.
+
+    Raises SelectionError for an unknown run and StoreError for a file that is not one of ours.
+    """
+    path = Path(source)
+    if path.suffix in formats.READABLE:
+        return Run(formats.read(path), None)
+    with Store(store or default_url()) as opened:
+        return _result(opened, str(source))
+
+
+def _result(store: Store, reference: str) -> Run:
+    record = store.load(reference)
+    return Run(record, find_peaks(store, record.environment))

@@ -1,0 +1,181 @@
+"""The Backend: a framework that can compute, and the decorator that says how."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, ClassVar, TypeVar
+
+from dlbench.errors import BackendMissingError, UnsupportedError
+from dlbench.ops.dtypes import Array
+from dlbench.ops.op import Direction
+from dlbench.ops.problem import Problem
+from dlbench.timing.clock import Call, Clock, HostClock
+
+Tensor = Any
+Prepare = Callable[..., Call]
+"""`prepare(problem, *tensors) -> Call`: tensors in the order of `op.inputs`; all that is not to be timed happens here."""
+F = TypeVar("F", bound=Prepare)
+
+_MARK = "__dlbench_implementations__"
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSpec:
+    """What is known of a backend without importing its framework.
+
+    `module` is imported only when the backend is used, and holds a class `factory`. `variants` maps each
+    variant's name to one line that says what it is.
+    """
+
+    name: str
+    module: str
+    factory: str
+    requires: str
+    install: str
+    variants: Mapping[str, str]
+
+    def load(self) -> type[Backend]:
+        """Import the framework and return the backend's class.
+
+        Raises BackendMissingError, with the install command, when the framework cannot be imported.
+        """
+        try:
+            module = importlib.import_module(self.module)
+        except ImportError as error:
+            raise BackendMissingError(f"{self.requires} cannot be imported ({error}); {self.install}") from error
+        factory: type[Backend] = getattr(module, self.factory)
+        return factory
+
+
+@dataclass(frozen=True, slots=True)
+class Implementation:
+    """One cell of the catalogue: how a variant computes an op."""
+
+    op: str
+    variant: str
+    directions: tuple[Direction, ...]
+    dtypes: tuple[str, ...]
+    prepare: Prepare
+
+    def refusal(self, problem: Problem) -> str:
+        """Return why this implementation cannot take the problem, or the empty string."""
+        if problem.dtype not in self.dtypes:
+            return f"no {problem.dtype}: computes {', '.join(self.dtypes)}"
+        if problem.direction not in self.directions:
+            return f"no direction {problem.direction}: computes {', '.join(self.directions)}"
+        return ""
+
+
+def implements(
+    op: str,
+    *,
+    variant: str,
+    directions: tuple[Direction, ...] = ("forward",),
+    dtypes: tuple[str, ...] = ("float32", "float64"),
+) -> Callable[[F], F]:
+    """Mark `prepare(problem, *tensors) -> Call` as a variant's way to compute an op.
+
+    The mark stays on the function; a backend collects its own modules' functions, so there is no global table.
+    The prepared call must compute everything anew each time it is called. It may raise UnsupportedError
+    while it prepares, with a reason.
+    """
+
+    def mark(prepare: F) -> F:
+        marks = (*getattr(prepare, _MARK, ()), Implementation(op, variant, directions, dtypes, prepare))
+        setattr(prepare, _MARK, marks)
+        return prepare
+
+    return mark
+
+
+def collect(*modules: ModuleType) -> tuple[Implementation, ...]:
+    """Return the implementations marked in the modules, in the order in which they stand there."""
+    return tuple(
+        implementation
+        for module in modules
+        for member in vars(module).values()
+        if getattr(member, "__module__", None) == module.__name__
+        for implementation in getattr(member, _MARK, ())
+    )
+
+
+class Backend(ABC):
+    """A framework on one device in one process. It owns tensors, flags and its clock."""
+
+    spec: ClassVar[BackendSpec]
+
+    def __init__(self, device: str, threads: int) -> None:
+        """Take the device and at most so many threads of the host."""
+        self.device = device
+        self.threads = threads
+
+    @classmethod
+    def devices(cls) -> tuple[str, ...]:
+        """Return the devices that this backend can compute on here."""
+        return ("cpu",)
+
+    @classmethod
+    @abstractmethod
+    def implementations(cls) -> tuple[Implementation, ...]:
+        """Return every implementation this backend has."""
+
+    @abstractmethod
+    def environment(self) -> dict[str, str]:
+        """Return the versions and flags that change speed, by name."""
+
+    @abstractmethod
+    def tensor(self, values: Array, dtype: str) -> Tensor:
+        """Return the values on the device in the dtype, contiguous."""
+
+    @abstractmethod
+    def host(self, tensor: Tensor) -> Array:
+        """Return the tensor's values as a float64 array of the same shape."""
+
+    @abstractmethod
+    def dtype(self, tensor: Tensor) -> str:
+        """Return the name of the tensor's dtype."""
+
+    @abstractmethod
+    def poison(self, tensor: Tensor) -> None:
+        """Fill the tensor in place with NaN, so that an answer left over from before cannot pass."""
+
+    def clock(self) -> Clock:
+        """Return the stopwatch for this device."""
+        return HostClock()
+
+    @classmethod
+    def clock_for(cls, tensor: Tensor) -> Clock:  # noqa: ARG003 - the host's clock is right for any tensor on a CPU
+        """Return the stopwatch for work on the device of one of this framework's tensors."""
+        return HostClock()
+
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Return whether the error says that memory ran out."""
+        return isinstance(error, MemoryError)
+
+    @contextmanager
+    def activate(self, variant: str) -> Iterator[None]:  # noqa: ARG002 - a backend without flags needs no variant
+        """Set the flags that the variant needs and restore them at the end."""
+        yield
+
+    @classmethod
+    def find(cls, problem: Problem, variant: str) -> Implementation:
+        """Return the implementation for the problem.
+
+        Raises UnsupportedError with the reason when this backend has none.
+        """
+        name = cls.spec.name
+        mine = [one for one in cls.implementations() if (one.op, one.variant) == (problem.op.name, variant)]
+        if not mine:
+            have = sorted({one.variant for one in cls.implementations() if one.op == problem.op.name})
+            also = f"it has {', '.join(have)}" if have else "it has no variant of this op"
+            raise UnsupportedError(f"{name} does not compute {problem.op.name} as `{variant}`; {also}")
+        refusals = [one.refusal(problem) for one in mine]
+        for one, refusal in zip(mine, refusals, strict=True):
+            if not refusal:
+                return one
+        raise UnsupportedError(f"{name}:{variant} has {refusals[0]}")

@@ -1,0 +1,50 @@
+"""numba as a backend."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import llvmlite
+import numba
+import numpy as np
+
+from dlbench.backends.backend import Backend, BackendSpec, Implementation, Tensor, collect
+from dlbench.backends.numba import SPEC, conv, matmul, softmax, stream
+from dlbench.ops.dtypes import Array
+
+_IMPLEMENTATIONS = collect(conv, matmul, softmax, stream)
+
+
+class NumbaBackend(Backend):
+    """numpy arrays on the host, computed by loops that LLVM has compiled."""
+
+    spec: ClassVar[BackendSpec] = SPEC
+
+    @classmethod
+    def implementations(cls) -> tuple[Implementation, ...]:
+        """Return every implementation in this folder."""
+        return _IMPLEMENTATIONS
+
+    def environment(self) -> dict[str, str]:
+        """Return the compiler's versions and its target."""
+        return {
+            "numba": numba.__version__,
+            "llvmlite": llvmlite.__version__,
+            "target": str(numba.core.config.CPU_NAME or "host"),
+        }
+
+    def tensor(self, values: Array, dtype: str) -> Tensor:
+        """Return a contiguous array of the dtype."""
+        return np.ascontiguousarray(values, dtype=dtype)
+
+    def host(self, tensor: Tensor) -> Array:
+        """Return a float64 copy."""
+        return np.array(tensor, dtype=np.float64)
+
+    def dtype(self, tensor: Tensor) -> str:
+        """Return the array's dtype."""
+        return str(tensor.dtype)
+
+    def poison(self, tensor: Tensor) -> None:
+        """Fill the array with NaN."""
+        tensor.fill(np.nan)

@@ -1,0 +1,112 @@
+"""The seven loops of a convolution, and of its two gradients, as the sums are written in a textbook."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from dlbench.backends.backend import Call, implements
+from dlbench.ops.conv import Conv2d
+from dlbench.ops.problem import Problem
+
+Tensor = np.ndarray[Any, np.dtype[Any]]
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _forward(x, w, y, stride, pad, dilation):  # type: ignore[no-untyped-def]  # numba infers the types
+    n_, k_, p_, q_ = y.shape
+    _, c_, r_, s_ = w.shape
+    h_, w_ = x.shape[2], x.shape[3]
+    group = k_ // (x.shape[1] // c_)
+    for n in range(n_):
+        for k in range(k_):
+            first = k // group * c_
+            for p in range(p_):
+                for q in range(q_):
+                    total = y.dtype.type(0)
+                    for c in range(c_):
+                        for r in range(r_):
+                            for s in range(s_):
+                                i = p * stride[0] - pad[0] + r * dilation
+                                j = q * stride[1] - pad[1] + s * dilation
+                                if 0 <= i < h_ and 0 <= j < w_:
+                                    total += x[n, first + c, i, j] * w[k, c, r, s]
+                    y[n, k, p, q] = total
+    return y
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _backward_data(dy, w, dx, stride, pad, dilation):  # type: ignore[no-untyped-def]  # numba infers the types
+    n_, c_, h_, w_ = dx.shape
+    k_, cg, r_, s_ = w.shape
+    group = k_ // (c_ // cg)
+    p_, q_ = dy.shape[2], dy.shape[3]
+    for n in range(n_):
+        for c in range(c_):
+            first = c // cg * group
+            for i in range(h_):
+                for j in range(w_):
+                    total = dx.dtype.type(0)
+                    for k in range(first, first + group):
+                        for r in range(r_):
+                            for s in range(s_):
+                                up = i + pad[0] - r * dilation
+                                left = j + pad[1] - s * dilation
+                                if up % stride[0] == 0 and left % stride[1] == 0:
+                                    p, q = up // stride[0], left // stride[1]
+                                    if 0 <= p < p_ and 0 <= q < q_:
+                                        total += dy[n, k, p, q] * w[k, c % cg, r, s]
+                    dx[n, c, i, j] = total
+    return dx
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _backward_weight(x, dy, dw, stride, pad, dilation):  # type: ignore[no-untyped-def]  # numba infers the types
+    n_, k_, p_, q_ = dy.shape
+    _, c_, r_, s_ = dw.shape
+    h_, w_ = x.shape[2], x.shape[3]
+    group = k_ // (x.shape[1] // c_)
+    for k in range(k_):
+        first = k // group * c_
+        for c in range(c_):
+            for r in range(r_):
+                for s in range(s_):
+                    total = dw.dtype.type(0)
+                    for n in range(n_):
+                        for p in range(p_):
+                            for q in range(q_):
+                                i = p * stride[0] - pad[0] + r * dilation
+                                j = q * stride[1] - pad[1] + s * dilation
+                                if 0 <= i < h_ and 0 <= j < w_:
+                                    total += x[n, first + c, i, j] * dy[n, k, p, q]
+                    dw[k, c, r, s] = total
+    return dw
+
+
+def _call(problem: Problem, loops: Any, one: Tensor, other: Tensor) -> Call:
+    op = problem.op
+    if not isinstance(op, Conv2d):
+        raise TypeError(f"not a convolution: {op!r}")
+    (shape,) = op.outputs(problem.direction).values()
+    return partial(loops, one, other, np.empty(shape, one.dtype), op.strides, op.pads, op.dilation)
+
+
+@implements("conv2d", variant="naive")
+def forward(problem: Problem, x: Tensor, w: Tensor) -> Call:
+    """Loops over n, k, p, q, and the sum over c, r, s."""
+    return _call(problem, _forward, x, w)
+
+
+@implements("conv2d", variant="naive", directions=("backward_data",))
+def backward_data(problem: Problem, dy: Tensor, w: Tensor) -> Call:
+    """Loops over the input's pixels, and the sum over the outputs that each has touched."""
+    return _call(problem, _backward_data, dy, w)
+
+
+@implements("conv2d", variant="naive", directions=("backward_weight",))
+def backward_weight(problem: Problem, x: Tensor, dy: Tensor) -> Call:
+    """Loops over the filter's taps, and the sum over images and outputs."""
+    return _call(problem, _backward_weight, x, dy)

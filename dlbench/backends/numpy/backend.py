@@ -1,0 +1,55 @@
+"""numpy as a backend."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from dlbench.backends.backend import Backend, BackendSpec, Implementation, Tensor, collect
+from dlbench.backends.numpy import SPEC, conv, matmul, softmax, stream
+from dlbench.ops.dtypes import Array
+
+_IMPLEMENTATIONS = collect(conv, matmul, softmax, stream)
+
+
+class NumpyBackend(Backend):
+    """Arrays on the host; BLAS limited to the run's threads."""
+
+    spec: ClassVar[BackendSpec] = SPEC
+
+    def __init__(self, device: str, threads: int) -> None:
+        """Take the device, which is the processor, and limit BLAS to so many threads."""
+        super().__init__(device, threads)
+        self._limit: Any = threadpool_limits(limits=threads)
+
+    @classmethod
+    def implementations(cls) -> tuple[Implementation, ...]:
+        """Return every implementation in this folder."""
+        return _IMPLEMENTATIONS
+
+    def environment(self) -> dict[str, str]:
+        """Return numpy's version and the BLAS it calls."""
+        facts = {"numpy": np.__version__}
+        for pool in threadpool_info():
+            if pool["user_api"] == "blas":
+                facts["blas"] = f"{pool['internal_api']} {pool['version']} ({pool.get('architecture', 'unknown')})"
+                facts["blas threads"] = str(pool["num_threads"])
+        return facts
+
+    def tensor(self, values: Array, dtype: str) -> Tensor:
+        """Return a contiguous array of the dtype."""
+        return np.ascontiguousarray(values, dtype=dtype)
+
+    def host(self, tensor: Tensor) -> Array:
+        """Return a float64 copy."""
+        return np.array(tensor, dtype=np.float64)
+
+    def dtype(self, tensor: Tensor) -> str:
+        """Return the array's dtype."""
+        return str(tensor.dtype)
+
+    def poison(self, tensor: Tensor) -> None:
+        """Fill the array with NaN."""
+        tensor.fill(np.nan)

@@ -1,0 +1,25 @@
+"""Matrix products by BLAS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dlbench.backends.backend import Call, implements
+from dlbench.ops.matmul import Matmul
+from dlbench.ops.problem import Problem
+
+Tensor = np.ndarray[Any, np.dtype[Any]]
+
+
+@implements("matmul", variant="library")
+def library(problem: Problem, a: Tensor, b: Tensor) -> Call:
+    """numpy.matmul into an output of its own."""
+    op = problem.op
+    if not isinstance(op, Matmul):
+        raise TypeError(f"not a matrix product: {op!r}")
+    left = np.swapaxes(a, -1, -2) if op.trans_a else a
+    right = np.swapaxes(b, -1, -2) if op.trans_b else b
+    c = np.empty(op.outputs(problem.direction)["c"], a.dtype)
+    return lambda: np.matmul(left, right, out=c)

@@ -1,0 +1,210 @@
+"""The command line: one small function per command, which turns arguments into one call and prints its result.
+
+Nothing heavy is imported until a command needs it: `dlbench --help` must answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dlbench.errors import DlbenchError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from dlbench.api import Plan, Run
+    from dlbench.report.progress import Live, Plain
+
+EXIT_INTERRUPTED = 130
+"""128 + SIGINT, as shells report it."""
+SHOWN_CASES = 20
+
+app = typer.Typer(
+    name="dlbench",
+    help="Benchmark deep-learning operators over frameworks and devices, check every answer, and get numbers that repeat.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+class Kind(StrEnum):
+    """What `list` can list."""
+
+    OPS = "ops"
+    BACKENDS = "backends"
+    DEVICES = "devices"
+    SUITES = "suites"
+    CONFIGS = "configs"
+    RUNS = "runs"
+
+
+StoreOption = Annotated[str, typer.Option("--store", metavar="URL", help="Database of runs: a path or an SQLAlchemy URL.")]
+OutputOption = Annotated[
+    list[str], typer.Option("-o", "--output", metavar="FILE", help="Write the table: .csv, .json, .parquet or .md. Repeatable.")
+]
+
+
+@app.command()
+def run(
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a built-in config.")],
+    only: Annotated[
+        list[str], typer.Option("--only", metavar="PATTERN", help="Keep matching cases: torch:*, layer=conv1, c=64. Repeatable.")
+    ] = [],  # noqa: B006 - typer copies it
+    set_: Annotated[
+        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change the config: dtype=float64, measure.visit=1s. Repeatable.")
+    ] = [],  # noqa: B006 - typer copies it
+    device: Annotated[
+        list[str], typer.Option("--device", metavar="NAME", help="Measure on this device: cpu, cuda:0, all. Repeatable.")
+    ] = [],  # noqa: B006 - typer copies it
+    budget: Annotated[str | None, typer.Option(metavar="TIME", help="Stop after so long: 90s, 3m.")] = None,
+    precision: Annotated[str | None, typer.Option(metavar="SHARE", help="Stop a case at this half width: 1%.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cases and an estimate; measure nothing.")] = False,
+    name: Annotated[str, typer.Option(metavar="NAME", help="What to call the run; default: the config's name.")] = "",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished run of that name.")] = False,
+    store: StoreOption = "",
+    output: OutputOption = [],  # noqa: B006 - typer copies it
+    peaks: Annotated[bool, typer.Option(help="Measure this machine's peaks once, where they are not known yet.")] = True,
+    yes: Annotated[bool, typer.Option("--yes", help="Measure however many cases there are.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
+) -> None:
+    """Measure a config and print the table."""
+    from dlbench import api
+    from dlbench.results import formats
+
+    formats.check(output)
+    plan = api.plan(config, only=only, overrides=set_, device=device, budget=budget, precision=precision)
+    if dry_run:
+        _print_plan(plan)
+        return
+    console = _console(quiet=quiet)
+    observer = _observer(console, store)
+    resuming = f"dlbench run {config} --resume" + (f" --name {name}" if name else "")
+    try:
+        done = api.execute(plan, name=name, resume=resume, store=store, peaks=peaks, yes=yes, observer=observer)
+    except KeyboardInterrupt:
+        observer.close()
+        _errors().print(f"\nInterrupted; everything measured so far is kept. Go on with:\n  {resuming}", highlight=False)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    finally:
+        observer.close()
+    done.write(*output)
+    _print_run(console, done)
+    for path in output:
+        console.print(f"wrote {path}", markup=False, highlight=False)
+
+
+@app.command()
+def show(
+    reference: Annotated[str, typer.Argument(metavar="RUN", help="A run's id or name, `latest`, or an exported file.")] = "latest",
+    store: StoreOption = "",
+    output: OutputOption = [],  # noqa: B006 - typer copies it
+) -> None:
+    """Print a run's table, or export it."""
+    from dlbench import api
+
+    loaded = api.load(reference, store=store)
+    loaded.write(*output)
+    if not output:
+        _print_run(_console(), loaded)
+
+
+@app.command("list")
+def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")], store: StoreOption = "") -> None:
+    """List ops, backends, devices, suites, configs or runs."""
+    from dlbench.report import listing
+
+    rows = _rows(kind, store)
+    listing.print_rows(_console(), rows)
+
+
+def _rows(kind: Kind, store: str) -> list[dict[str, str]]:
+    from dlbench import inventory
+
+    match kind:
+        case Kind.OPS:
+            return inventory.op_rows()
+        case Kind.BACKENDS:
+            return inventory.backend_rows()
+        case Kind.DEVICES:
+            return inventory.device_rows()
+        case Kind.SUITES | Kind.CONFIGS:
+            return inventory.file_rows(kind.value)
+        case Kind.RUNS:
+            return inventory.run_rows(store)
+
+
+@app.command()
+def info() -> None:
+    """Print this machine's hardware, versions and flags, and how quiet it is."""
+    from dlbench import inventory
+    from dlbench.report import listing
+
+    listing.print_sections(_console(), inventory.info_sections())
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a config, for editors that complete and check YAML."""
+    import json
+
+    from dlbench.api import variants
+    from dlbench.plan.config import json_schema
+
+    _plain(json.dumps(json_schema(variants()), indent=2))
+
+
+def _print_plan(plan: Plan) -> None:
+    from dlbench import inventory
+    from dlbench.report import listing
+
+    listing.print_plan(_console(), inventory.plan_summary(plan, SHOWN_CASES))
+
+
+def _observer(console: Console, store: str) -> Live | Plain:
+    from dlbench import api
+    from dlbench.report.progress import Live, Plain
+
+    def after_round(number: int, run_id: str) -> None:
+        if number == 1:
+            _print_run(console, api.load(run_id, store=store))
+
+    return (Live if console.is_terminal and not console.quiet else Plain)(console, after_round)
+
+
+def _print_run(console: Console, run: Run) -> None:
+    from dlbench.report.console import print_table
+
+    print_table(console, run.record, run.frame())
+
+
+def _console(*, quiet: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(quiet=quiet)
+
+
+def _errors() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True, soft_wrap=True)
+
+
+def _plain(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user's is one message on stderr and exit status 2."""
+    try:
+        app()
+    except DlbenchError as error:
+        sys.stderr.write(f"dlbench: {error}\n")
+        raise SystemExit(error.exit_status) from None
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        sys.stderr.close()
+        raise SystemExit(0) from None

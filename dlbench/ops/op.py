@@ -1,0 +1,111 @@
+"""The Op base: what is computed, with no framework in sight."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from dlbench.ops.dtypes import Array, rounded
+
+Direction = Literal["forward", "backward_data", "backward_weight", "backward", "forward_backward"]
+Distribution = Literal["normal", "uniform", "zeros", "integers"]
+Shape = tuple[int, ...]
+
+DIRECTIONS: tuple[Direction, ...] = ("forward", "backward_data", "backward_weight", "backward", "forward_backward")
+DISTRIBUTIONS: tuple[Distribution, ...] = ("normal", "uniform", "zeros", "integers")
+
+SMALL_INTEGER = 8
+"""`integers` draws whole numbers in [-8, 8]: exactly representable in every format down to bfloat16."""
+
+
+class Op(BaseModel, ABC):
+    """What is computed. An instance holds the concrete parameters, checked; a subclass is one operator.
+
+    Inputs and outputs are named float64 arrays on the host here; a backend owns the tensors it computes with.
+    A subclass raises ProblemError from a validator when its parameters make no sense together.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    directions: ClassVar[tuple[Direction, ...]] = ("forward",)
+    layout: ClassVar[str] = ""
+
+    @abstractmethod
+    def label(self) -> str:
+        """Return the parameters as a reader writes them, such as "64×56×56 → 256, 1×1"."""
+
+    @abstractmethod
+    def inputs(self, direction: Direction) -> dict[str, Shape]:
+        """Return the input tensors' shapes by name, in the order in which an implementation takes them."""
+
+    @abstractmethod
+    def outputs(self, direction: Direction) -> dict[str, Shape]:
+        """Return the output tensors' shapes by name, in the order in which an implementation gives them."""
+
+    @abstractmethod
+    def flops(self, direction: Direction) -> int:
+        """Return the floating-point operations of one call; a multiply-add is 2."""
+
+    @abstractmethod
+    def reduction_length(self, direction: Direction) -> int:
+        """Return how many terms the longest sum behind one output element has; sets the tolerance."""
+
+    @abstractmethod
+    def reference(self, direction: Direction, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the outputs computed in float64."""
+
+    def traffic(self, direction: Direction, itemsize: int) -> int:
+        """Return the compulsory bytes: each input read once, each output written once."""
+        shapes = [*self.inputs(direction).values(), *self.outputs(direction).values()]
+        return itemsize * sum(math.prod(shape) for shape in shapes)
+
+    def reference_cost(self, direction: Direction) -> int:
+        """Return about how many operations the whole float64 reference takes; above a limit, outputs are sampled."""
+        return max(self.flops(direction), sum(math.prod(s) for s in self.outputs(direction).values()))
+
+    def reference_at(
+        self, direction: Direction, inputs: Mapping[str, Array], output: str, positions: np.ndarray[tuple[int], np.dtype[np.intp]]
+    ) -> Array:
+        """Return the named output's float64 values at flat (C order) positions, without computing the others.
+
+        The default computes the whole reference; an op whose reference is dear overrides it.
+        """
+        return self.reference(direction, inputs)[output].ravel()[positions]
+
+    def projection(
+        self, direction: Direction, inputs: Mapping[str, Array], outputs: Mapping[str, Array], rng: np.random.Generator
+    ) -> tuple[Array, Array] | None:
+        """Return a random projection of the given outputs and the same projection computed from the inputs, or None.
+
+        Freivalds' check: cheaper than the op by a factor of its size, it sees every output element, which
+        sampling does not (R. Freivalds, Probabilistic machines can use less running time, IFIP 1977). Entries of
+        the projecting vector are +1 or -1, so that errors add as they would over a sum of that length.
+        """
+        return None
+
+    def make_inputs(
+        self, direction: Direction, dtype: str, distribution: Distribution, rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """Return random inputs, already rounded to the dtype so that every backend gets the same numbers."""
+        return {
+            name: rounded(_draw(shape, distribution, rng), dtype) for name, shape in self.inputs(direction).items()
+        }
+
+
+def _draw(shape: Shape, distribution: Distribution, rng: np.random.Generator) -> Array:
+    match distribution:
+        case "normal":
+            return rng.standard_normal(shape, dtype=np.float32).astype(np.float64)
+        case "uniform":
+            return rng.random(shape, dtype=np.float32).astype(np.float64)
+        case "integers":
+            return rng.integers(-SMALL_INTEGER, SMALL_INTEGER, shape, endpoint=True).astype(np.float64)
+        case "zeros":
+            return np.zeros(shape)

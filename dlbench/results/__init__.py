@@ -1,0 +1,1 @@
+"""What was measured: the measurement, the store, and files."""

@@ -1,0 +1,25 @@
+"""CSV: the table for spreadsheets and other programs, UTF-8, the columns' names in the first line.
+
+What is unknown is empty. A spreadsheet takes a cell that begins with = + - or @ for a formula and runs it,
+and a layer's name or a reason may come from a stranger's file: such a text cell gets an apostrophe in front
+(OWASP, CSV Injection). The JSON and Parquet exports keep every text as it is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO
+
+from dlbench.results.measurement import COLUMNS, Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ENDING = ".csv"
+_FORMULA = r"^([=+\-@\t\r\n])"
+
+
+def write(file: BinaryIO, frame: pd.DataFrame, run: Run) -> None:  # noqa: ARG001 - every format takes the run
+    """Write the table; numbers in full precision."""
+    texts = [column.name for column in COLUMNS if column.kind in ("text", "json")]
+    safe = frame.assign(**{name: frame[name].str.replace(_FORMULA, r"'\1", regex=True) for name in texts})
+    safe.to_csv(file, index=False, encoding="utf-8", lineterminator="\n")

@@ -1,0 +1,72 @@
+"""Markdown: the table for people, as GitHub shows it.
+
+Columns that say the same in every row are told once above the table, empty ones are left out, and numbers
+have four significant digits; the other formats keep everything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from dlbench.results.formats.rows import rows
+from dlbench.results.measurement import COLUMNS, Column, Run
+from dlbench.units import format_duration, significant
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ENDING = ".md"
+DIGITS = 4
+_ESCAPED = str.maketrans(
+    {"|": r"\|", "\\": r"\\", "<": "&lt;", "*": r"\*", "_": r"\_", "`": r"\`", "[": r"\["}
+)
+
+
+def write(file: BinaryIO, frame: pd.DataFrame, run: Run) -> None:
+    """Write a heading, what all rows share, and the table."""
+    table = rows(frame)
+    told = [column for column in COLUMNS if any(row[column.name] not in (None, "") for row in table)]
+    shared = [
+        column for column in told if len(table) > 1 and len({str(row[column.name]) for row in table}) == 1
+    ]
+    varying = [column for column in told if column not in shared]
+    facts = (
+        [f"started {_text(run.started)}", f"{format_duration(run.elapsed)} of measuring"]
+        if run.elapsed
+        else []
+    )
+    lines = [f"# {_text(run.id)}", "", *_sentence(facts)]
+    lines += [f"- {column.name}: {_cell(table[0][column.name], column)}" for column in shared]
+    lines += ["", _table(table, varying)] if varying else []
+    file.write(("\n".join(lines) + "\n").encode())
+
+
+def _sentence(facts: list[str]) -> list[str]:
+    return [", ".join(facts), ""] if facts else []
+
+
+def _table(table: list[dict[str, Any]], columns: list[Column]) -> str:
+    from tabulate import tabulate
+
+    cells = [[_cell(row[column.name], column) for column in columns] for row in table]
+    sides = ["right" if column.kind in ("integer", "number") else "left" for column in columns]
+    names = [column.name for column in columns]
+    return str(tabulate(cells, headers=names, tablefmt="pipe", colalign=sides, disable_numparse=True))
+
+
+def _cell(value: Any, column: Column) -> str:
+    if value is None:
+        return ""
+    if column.kind == "json":
+        return _text(
+            ", ".join(f"{name}={item}" for name, item in value.items()) if isinstance(value, dict) else value
+        )
+    if column.kind != "number":
+        return _text(value)
+    tiny = value != 0 and abs(value) < 1e-3
+    return f"{value:.2e}" if tiny else significant(value, DIGITS)
+
+
+def _text(value: object) -> str:
+    """Return the text on one line, without what Markdown or HTML would take for itself."""
+    return " ".join(str(value).split()).translate(_ESCAPED)

@@ -1,0 +1,82 @@
+"""Parquet: the table with its types, and the whole run beside it.
+
+After the table's columns come `raw_samples` (seconds, a list for each visit) and `measurement` (JSON: the
+case, its visits without their samples, and what the runner concluded). The rest of the run is JSON in the
+schema's metadata under `dlbench`; each field's metadata holds its unit and meaning.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from dlbench.results.codec import from_json, header, measurement_values, read_run, to_json
+from dlbench.results.measurement import COLUMNS, Measurement, Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ENDING = ".parquet"
+SCHEMA = "dlbench-run-1"
+_KEY = b"dlbench"
+
+
+def write(file: BinaryIO, frame: pd.DataFrame, run: Run) -> None:
+    """Write the table and the run."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    types = {"text": pa.string(), "json": pa.string(), "integer": pa.int64(), "number": pa.float64()}
+    fields = [
+        pa.field(column.name, types[column.kind], metadata={"unit": column.unit, "meaning": column.meaning})
+        for column in COLUMNS
+    ]
+    extra = [pa.field("raw_samples", pa.list_(pa.list_(pa.float64()))), pa.field("measurement", pa.string())]
+    schema = pa.schema([*fields, *extra], metadata={_KEY: to_json({"schema": SCHEMA, "run": header(run)})})
+    arrays = [pa.array(frame[field.name], type=field.type, from_pandas=True) for field in fields]
+    arrays.append(pa.array([_samples(m) for m in run.measurements], type=extra[0].type))
+    arrays.append(pa.array([_without_samples(m) for m in run.measurements], type=extra[1].type))
+    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), file)
+
+
+def read(path: Path) -> Run:
+    """Return the run. Raises ValueError that says what is wrong with the file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        schema = pq.read_schema(path)
+        columns = [name for name in ("measurement", "raw_samples") if name in schema.names]
+        content = pq.read_table(path, columns=columns).to_pydict()
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from error
+    head = from_json((schema.metadata or {}).get(_KEY, b"null"))
+    if not isinstance(head, dict) or len(columns) < 2:
+        raise ValueError("no `dlbench` metadata, or no `raw_samples`")
+    if head.get("schema") != SCHEMA:
+        raise ValueError(f"schema {head.get('schema')}, this dlbench reads {SCHEMA}; update dlbench")
+    rows = zip(content["measurement"], content["raw_samples"], strict=True)
+    return read_run(head.get("run"), [_measurement(text, samples) for text, samples in rows])
+
+
+def _samples(measurement: Measurement) -> list[list[float]]:
+    return [list(visit.samples) for visit in measurement.visits]
+
+
+def _without_samples(measurement: Measurement) -> str:
+    values = measurement_values(measurement)
+    for visit in values["visits"]:
+        del visit["samples"]
+    return to_json(values)
+
+
+def _measurement(text: object, samples: object) -> dict[str, Any]:
+    """Return a measurement's plain values, its samples put back."""
+    values = from_json(str(text))
+    visits = values.get("visits") if isinstance(values, dict) else None
+    if not isinstance(visits, list) or not isinstance(samples, list) or len(visits) != len(samples):
+        raise ValueError("`measurement` and `raw_samples` do not belong together")
+    if not all(isinstance(visit, dict) for visit in visits):
+        raise ValueError("a visit is not an object")
+    joined = [{**visit, "samples": taken} for visit, taken in zip(visits, samples, strict=True)]
+    return {**dict(values), "visits": joined}

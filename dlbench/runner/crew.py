@@ -1,0 +1,91 @@
+"""The workers of a round: one per backend and device, replaced when lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from dlbench.plan.case import Case
+from dlbench.runner.protocol import Assignment, Failed, Ready, Release, Reply, Request
+from dlbench.runner.worker import Worker, WorkerProcess
+
+RELEASE_TIMEOUT = 30.0
+
+Hire = Callable[[Assignment], Worker]
+"""Start a worker; tests hire workers in this process."""
+Assign = Callable[[str, str], Assignment]
+"""Return the assignment for a backend and a device."""
+Seat = tuple[str, str]
+
+
+class Crew:
+    """Asks the right worker, and puts a fresh one in the place of one that was lost."""
+
+    def __init__(self, assign: Assign, hire: Hire = WorkerProcess) -> None:
+        """Take how a seat's assignment is made and how a worker is started."""
+        self._assign = assign
+        self._hire = hire
+        self._workers: dict[Seat, Worker] = {}
+        self._refusals: dict[Seat, Failed] = {}
+        self._environments: dict[str, Mapping[str, str]] = {}
+
+    @property
+    def environments(self) -> Mapping[str, Mapping[str, str]]:
+        """Versions and flags of every backend that has started, by backend."""
+        return self._environments
+
+    def staff(self, cases: Iterable[Case]) -> None:
+        """Start a worker for every backend and device among the cases."""
+        empty = [seat for seat in dict.fromkeys(map(seat_of, cases)) if not (seat in self._workers or seat in self._refusals)]
+        hired = [(seat, self._hire(self._assign(*seat))) for seat in empty]  # they import their frameworks side by side
+        for seat, worker in hired:
+            self._welcome(seat, worker)
+
+    def ask(self, case: Case, request: Request, timeout: float) -> Reply:
+        """Let the case's worker answer; Failed with `lost` means that its seat is empty now."""
+        seat = seat_of(case)
+        worker = self._seat(seat)
+        if isinstance(worker, Failed):
+            return worker
+        reply = worker.ask(request, timeout)
+        if isinstance(reply, Failed) and reply.lost:
+            self._dismiss(seat)
+        return reply
+
+    def release(self) -> None:
+        """Let every worker free its tensors."""
+        for seat, worker in list(self._workers.items()):
+            reply = worker.ask(Release(), RELEASE_TIMEOUT)
+            if isinstance(reply, Failed) and reply.lost:
+                self._dismiss(seat)
+
+    def close(self) -> None:
+        """End every worker."""
+        for seat in list(self._workers):
+            self._dismiss(seat)
+
+    def _seat(self, seat: Seat) -> Worker | Failed:
+        """Return the worker in the seat, started if need be, or why there is none."""
+        if seat in self._refusals:
+            return self._refusals[seat]
+        if seat not in self._workers:
+            self._welcome(seat, self._hire(self._assign(*seat)))
+        return self._refusals.get(seat) or self._workers[seat]
+
+    def _welcome(self, seat: Seat, worker: Worker) -> None:
+        word = worker.ready()
+        if isinstance(word, Ready):
+            self._workers[seat] = worker
+            self._environments[seat[0]] = word.environment
+            return
+        worker.close()
+        self._refusals[seat] = word if isinstance(word, Failed) else Failed("failed", f"unexpected word: {word!r}")
+
+    def _dismiss(self, seat: Seat) -> None:
+        worker = self._workers.pop(seat, None)
+        if worker is not None:
+            worker.close()
+
+
+def seat_of(case: Case) -> Seat:
+    """Return which worker computes the case: that of its backend and device."""
+    return case.variant.backend, case.device

@@ -1,0 +1,93 @@
+"""What the runner and a worker say to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dlbench.plan.case import Case
+from dlbench.results.measurement import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a worker is started for. `minimum` is the shortest sample in seconds, `warm_up` the thermal limit."""
+
+    backend: str
+    device: str
+    threads: int
+    seed: int
+    minimum: float
+    cache_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Allocate, verify, warm up and calibrate a case."""
+
+    case: Case
+    warm_up: float
+    measure_memory: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Take samples of a prepared case for so many seconds."""
+
+    key: str
+    seconds: float
+    at_least: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Free whatever the prepared cases hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A worker has imported its framework; `environment` holds its versions and flags."""
+
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A case is right and warm; `peak_memory` in bytes, None where it cannot be told."""
+
+    calls: int
+    max_rel_error: float
+    peak_memory: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """The samples of one turn: seconds per call, how many were disturbed, and what was read beside them."""
+
+    seconds: tuple[float, ...]
+    disturbed: int
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The memory is free."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The request could not be served; the worker itself is well unless `lost`."""
+
+    verdict: Verdict
+    reason: str
+    lost: bool = False
+
+
+Request = Prepare | Turn | Release | Stop
+Reply = Ready | Prepared | Sampled | Released | Failed

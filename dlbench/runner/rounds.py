@@ -1,0 +1,145 @@
+"""Who is measured next, and what is concluded in the end: pure decisions over what is known so far."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dlbench.plan.case import Case
+from dlbench.results.measurement import FAILURES, Verdict, Visit
+from dlbench.timing.stopping import Precision
+from dlbench.units import format_duration
+
+MOSTLY = 0.5
+"""Share of a case's samples that must be disturbed before its time is called noisy."""
+
+
+@dataclass
+class Standing:
+    """What is known so far of one case."""
+
+    case: Case
+    visits: list[Visit] = field(default_factory=list)
+
+    @property
+    def rounds(self) -> list[tuple[float, ...]]:
+        """The samples of every round that has any."""
+        return [visit.samples for visit in self.visits if visit.samples]
+
+    @property
+    def failure(self) -> Visit | None:
+        """The visit that failed, if one did; a case that failed is not visited again."""
+        return next((visit for visit in self.visits if visit.verdict in FAILURES), None)
+
+    def visited_in(self, number: int) -> bool:
+        """Return whether the round has seen this case."""
+        return any(visit.round == number for visit in self.visits)
+
+    def cost(self) -> float:
+        """Return the seconds of the dearest visit so far, 0 where there was none."""
+        return max((visit.duration for visit in self.visits), default=0.0)
+
+
+def due(standings: Iterable[Standing], number: int, precision: Precision) -> list[Standing]:
+    """Return the cases that the round must visit: those whose interval is still wider than asked."""
+    return [
+        standing
+        for standing in standings
+        if standing.failure is None
+        and not standing.visited_in(number)
+        and (number == 1 or precision.wants_more(standing.rounds))
+    ]
+
+
+def shuffled_groups(standings: Sequence[Standing], rng: random.Random) -> list[list[Standing]]:
+    """Return the cases by problem, the problems and the variants inside each in random order."""
+    groups: dict[str, list[Standing]] = {}
+    for standing in standings:
+        groups.setdefault(standing.case.group, []).append(standing)
+    order = list(groups.values())
+    rng.shuffle(order)
+    for group in order:
+        rng.shuffle(group)
+    return order
+
+
+def widest_first(
+    groups: Sequence[list[Standing]], precision: Precision, seconds: float
+) -> list[list[Standing]]:
+    """Return the groups that fit into the time left, keeping their order, the widest intervals preferred.
+
+    A group's cost is what its cases' dearest visits took. Without a visit so far the cost is unknown, and the group stays.
+    """
+    costs = [sum(standing.cost() for standing in group) for group in groups]
+    if sum(costs) <= seconds:
+        return list(groups)
+    need = [max(_width(standing, precision) for standing in group) for group in groups]
+    chosen: set[int] = set()
+    for index in sorted(range(len(groups)), key=lambda i: -need[i]):
+        if costs[index] <= seconds:
+            chosen.add(index)
+            seconds -= costs[index]
+    return [group for index, group in enumerate(groups) if index in chosen]
+
+
+def _width(standing: Standing, precision: Precision) -> float:
+    return precision.half_width(standing.rounds) if standing.rounds else float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a verdict needs to know of the run: its budget in seconds (None: none), cores, and why it ended."""
+
+    precision: Precision
+    budget: float | None
+    cores: int
+    interrupted: bool = False
+
+
+def conclude(standing: Standing, run: Circumstances) -> tuple[Verdict, str]:
+    """Return the verdict over all visits of a case and, for every verdict but ok, the reason."""
+    if standing.failure is not None:
+        return standing.failure.verdict, standing.failure.reason
+    rounds = standing.rounds
+    if not rounds:
+        return "unconverged", f"not measured: {_why_it_ended(run, 0)} first"
+    taken = sum(len(samples) for samples in rounds)
+    disturbed = sum(visit.disturbed for visit in standing.visits) / taken
+    met = run.precision.met(rounds)
+    if disturbed > MOSTLY and not met:
+        return "noisy", f"{_width_text(standing, run)}, {_disturbance(standing, disturbed, run.cores)}"
+    if met:
+        return "ok", ""
+    return "unconverged", f"{_width_text(standing, run)}: {_why_it_ended(run, len(rounds))}"
+
+
+def _width_text(standing: Standing, run: Circumstances) -> str:
+    count = len(standing.rounds)
+    width = run.precision.half_width(standing.rounds)
+    return f"±{width:.1%} after {count} round{'s' if count > 1 else ''}, ±{run.precision.target:.1%} asked"
+
+
+def _why_it_ended(run: Circumstances, rounds: int) -> str:
+    if run.interrupted:
+        return "the run was interrupted"
+    if rounds >= run.precision.max_rounds:
+        return f"{rounds} rounds are the most (measure.rounds.max)"
+    if run.budget is not None:
+        return f"the budget of {format_duration(run.budget)} ran out"
+    return "the run ended"
+
+
+def _disturbance(standing: Standing, share: float, cores: int) -> str:
+    loads = [float(visit.conditions.get("load", 0.0)) for visit in standing.visits if visit.samples]
+    return f"load average {max(loads, default=0.0):.1f} on {cores} cores, {share:.0%} of samples preempted"
+
+
+def merged(readings: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the conditions of a visit from those of its turns: switches and steal add up, the rest is the largest."""
+    names = dict.fromkeys(name for reading in readings for name in reading)
+    adds = {"switches", "steal"}
+    return {
+        name: (sum if name in adds else max)(reading[name] for reading in readings if name in reading)
+        for name in names
+    }

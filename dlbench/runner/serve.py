@@ -1,0 +1,71 @@
+"""The main module of a worker process: `python -m dlbench.runner.serve PIPE PARENT`."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from multiprocessing.connection import Connection
+
+from dlbench.backends.backend import Backend
+from dlbench.backends.catalogue import backends
+from dlbench.errors import UnsupportedError
+from dlbench.runner.bench import Bench, first_line
+from dlbench.runner.memory import limit_to_available, volunteer_for_the_killer
+from dlbench.runner.protocol import Assignment, Failed, Ready, Reply, Request, Stop
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def main(descriptor: int, parent: int) -> None:
+    """Serve requests from the pipe until Stop or until the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what ends
+    _die_with(parent)
+    volunteer_for_the_killer()
+    pipe: Connection[Reply, Assignment | Request] = Connection(descriptor)
+    try:
+        assignment = pipe.recv()
+        if not isinstance(assignment, Assignment):
+            raise TypeError(f"not an assignment: {assignment!r}")
+        bench = _start(assignment, pipe)
+        while bench is not None and not isinstance(request := pipe.recv(), Stop | Assignment):
+            pipe.send(bench.serve(request))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
+
+
+def _start(assignment: Assignment, pipe: Connection[Reply, Assignment | Request]) -> Bench | None:
+    try:
+        backend = _backend(assignment)
+    except UnsupportedError as error:
+        pipe.send(Failed("unsupported", str(error), lost=True))
+        return None
+    except Exception as error:  # noqa: BLE001 - a framework that cannot start is a row's reason, whatever it raises
+        reason = f"{assignment.backend} cannot start: {type(error).__name__}: {first_line(error)}"
+        pipe.send(Failed("failed", reason, lost=True))
+        return None
+    if assignment.device == "cpu":
+        limit_to_available()
+    pipe.send(Ready(backend.environment()))
+    return Bench(backend, assignment)
+
+
+def _backend(assignment: Assignment) -> Backend:
+    factory = backends()[assignment.backend].load()
+    if assignment.device not in factory.devices():
+        where = ", ".join(factory.devices())
+        raise UnsupportedError(f"{assignment.backend} computes on {where} here, not on {assignment.device}")
+    return factory(assignment.device, assignment.threads)
+
+
+def _die_with(parent: int) -> None:
+    """End this process when its parent ends, even by kill -9, so that no orphan burns the processor."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            sys.exit(1)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,113 @@
+"""Who is measured next, and what is concluded."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from dlbench.ops.matmul import Matmul
+from dlbench.ops.problem import Problem
+from dlbench.plan.case import Case, Variant
+from dlbench.results.measurement import Visit
+from dlbench.runner.rounds import Circumstances, Standing, conclude, due, merged, shuffled_groups, widest_first
+from dlbench.timing.stopping import Precision
+
+PRECISION = Precision(target=0.03, min_rounds=3, max_rounds=5)
+
+
+def case(m: int = 8, variant: str = "right") -> Case:
+    return Case(Problem(Matmul(m=m, n=8, k=8)), Variant("fake", variant), "cpu")
+
+
+def standing(*visits: Visit, m: int = 8, variant: str = "right") -> Standing:
+    return Standing(case(m, variant), list(visits))
+
+
+def quiet(number: int, seconds: float = 1.0, disturbed: int = 0, duration: float = 1.0) -> Visit:
+    return Visit(number, samples=(seconds,) * 10, disturbed=disturbed, duration=duration, conditions={"load": 3.1})
+
+
+def test_round_one_visits_every_case() -> None:
+    all_of_them = [standing(), standing(m=16)]
+    assert due(all_of_them, 1, PRECISION) == all_of_them
+
+
+def test_a_case_is_visited_until_it_is_precise() -> None:
+    converged = standing(*(quiet(n) for n in (1, 2, 3)))
+    wide = standing(quiet(1, 1.0), quiet(2, 1.5), quiet(3, 0.8), m=16)
+    assert due([converged, wide], 4, PRECISION) == [wide]
+
+
+def test_a_case_that_failed_is_not_visited_again() -> None:
+    assert due([standing(Visit(1, verdict="crashed", reason="SIGSEGV"))], 2, PRECISION) == []
+
+
+def test_a_resumed_round_skips_what_it_has_visited() -> None:
+    assert due([standing(quiet(1))], 1, PRECISION) == []
+
+
+def test_all_variants_of_a_problem_stay_together_in_any_order() -> None:
+    cases = [standing(m=m, variant=v) for m in range(8, 20) for v in ("right", "slow", "wrong")]
+    groups = shuffled_groups(cases, random.Random(3))
+    assert sorted(len(group) for group in groups) == [3] * 12
+    assert all(len({s.case.group for s in group}) == 1 for group in groups)
+    assert [group[0].case.group for group in groups] != [cases[i].case.group for i in range(0, 36, 3)]
+
+
+def test_equal_seeds_give_equal_orders() -> None:
+    cases = [standing(m=m) for m in range(8, 20)]
+    assert shuffled_groups(cases, random.Random(1)) == shuffled_groups(cases, random.Random(1))
+
+
+def test_a_short_budget_goes_to_the_widest_intervals() -> None:
+    narrow = [standing(*(quiet(n, duration=4.0) for n in (1, 2, 3)))]
+    wide = [standing(quiet(1, 1.0, duration=4.0), quiet(2, 2.0), m=16)]
+    assert widest_first([narrow, wide], PRECISION, seconds=5.0) == [wide]
+    assert widest_first([narrow, wide], PRECISION, seconds=8.0) == [narrow, wide]
+    assert widest_first([narrow, wide], PRECISION, seconds=3.0) == []
+
+
+RUN = Circumstances(PRECISION, budget=180.0, cores=2)
+
+
+def test_a_precise_case_is_ok() -> None:
+    assert conclude(standing(*(quiet(n) for n in (1, 2, 3))), RUN) == ("ok", "")
+
+
+def test_a_case_never_reached_says_so() -> None:
+    assert conclude(standing(), RUN) == ("unconverged", "not measured: the budget of 3m00s ran out first")
+
+
+def test_a_wide_interval_is_unconverged_with_its_width_and_the_cause() -> None:
+    verdict, reason = conclude(standing(quiet(1, 1.0), quiet(2, 1.5), quiet(3, 0.8)), RUN)
+    assert verdict == "unconverged"
+    assert reason.startswith("±")
+    assert reason.endswith("after 3 rounds, ±3.0% asked: the budget of 3m00s ran out")
+
+
+def test_the_most_rounds_are_named_as_the_cause() -> None:
+    verdict, reason = conclude(standing(*(quiet(n, 1.0 + n % 2) for n in range(1, 6))), RUN)
+    assert verdict == "unconverged"
+    assert reason.endswith("5 rounds are the most (measure.rounds.max)")
+
+
+def test_an_interruption_is_named_as_the_cause() -> None:
+    _, reason = conclude(standing(quiet(1)), Circumstances(PRECISION, 180.0, 2, interrupted=True))
+    assert reason.endswith("the run was interrupted")
+
+
+def test_a_case_mostly_disturbed_and_wide_is_noisy() -> None:
+    verdict, reason = conclude(standing(quiet(1, 1.0, disturbed=9), quiet(2, 1.5, disturbed=8)), RUN)
+    assert verdict == "noisy"
+    assert reason.endswith("load average 3.1 on 2 cores, 85% of samples preempted")
+
+
+def test_a_failure_outranks_every_sample() -> None:
+    failed = Visit(2, verdict="crashed", reason="SIGSEGV")
+    assert conclude(standing(quiet(1), failed), RUN) == ("crashed", "SIGSEGV")
+
+
+@pytest.mark.parametrize(("name", "value"), [("switches", 5), ("steal", 0.75), ("load", 2.0)])
+def test_conditions_of_turns_are_merged(name: str, value: float) -> None:
+    assert merged([{"switches": 2, "steal": 0.5, "load": 1.0}, {"switches": 3, "steal": 0.25, "load": 2.0}])[name] == value
