@@ -162,7 +162,8 @@ def _print_plan(plan: Plan) -> None:
     from dlbench import inventory
     from dlbench.report import listing
 
-    listing.print_plan(_console(), inventory.plan_summary(plan, SHOWN_CASES))
+    summary = inventory.plan_summary(plan, SHOWN_CASES)
+    listing.print_plan(_console(), {plan.config.name: summary.facts}, summary.rows, summary.more)
 
 
 def _observer(console: Console, store: str) -> Live | Plain:

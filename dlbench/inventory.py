@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import islice
 
 from dlbench.api import Plan
@@ -14,6 +15,7 @@ from dlbench.devices.environment import devices, environment, quietness, warning
 from dlbench.errors import DlbenchError
 from dlbench.ops.catalogue import ops
 from dlbench.plan.builtin import builtin_names, builtin_path
+from dlbench.plan.case import Case
 from dlbench.plan.estimate import LOOKED_AT, estimate
 from dlbench.plan.yaml import load_yaml
 from dlbench.results.store import Store, default_url
@@ -132,29 +134,39 @@ def _backend_facts(name: str, threads: int) -> Mapping[str, str] | Row:
         return {"unavailable": str(error)}
 
 
-def plan_summary(plan: Plan, most: int) -> dict[str, Row | list[Row]]:
-    """Return what `--dry-run` prints: the number of cases, the first of them, and what the run will take."""
-    first = list(islice(plan.cases(), LOOKED_AT))
-    total = plan.total if not plan.only else sum(1 for _ in plan.cases())
-    guess = estimate(first, total, plan.config.measure)
+@dataclass(frozen=True)
+class PlanSummary:
+    """What `--dry-run` prints: facts about the run, its first cases, and how many more there are."""
+
+    facts: Row
+    rows: list[Row]
+    more: int
+
+
+def plan_summary(plan: Plan, most: int) -> PlanSummary:
+    """Return what a plan would do, without enumerating more than it must."""
+    cases = plan.cases()
+    first = list(islice(cases, LOOKED_AT))
+    total = len(first) + sum(1 for _ in cases) if plan.only or len(first) < LOOKED_AT else plan.total
     measure = plan.config.measure
+    guess = estimate(first, total, measure)
     facts = {
-        "config": plan.config.name,
         "cases": format_count(total),
         "estimated time": f"about {format_duration(guess.seconds)} for {measure.rounds.min} rounds",
         "budget": "none" if measure.budget is None else format_duration(measure.budget),
         "estimated memory": f"about {format_bytes(guess.memory)} for the largest problem",
     }
-    rows = [
-        {
-            "layer": case.layer,
-            "problem": case.problem.label,
-            "dtype": case.problem.dtype,
-            "direction": case.problem.direction,
-            "cache": case.cache,
-            "variant": str(case.variant),
-            "device": case.device,
-        }
-        for case in first[:most]
-    ]
-    return {"facts": facts, "cases": rows}
+    return PlanSummary(facts, [_case_row(case) for case in first[:most]], total - min(most, len(first)))
+
+
+def _case_row(case: Case) -> Row:
+    problem = case.problem
+    return {
+        "variant": str(case.variant),
+        "layer": case.layer,
+        "problem": problem.label,
+        "dtype": problem.dtype,
+        "direction": problem.direction,
+        "cache": case.cache,
+        "device": case.device,
+    }

@@ -47,7 +47,9 @@ class BackendSpec:
         try:
             module = importlib.import_module(self.module)
         except ImportError as error:
-            raise BackendMissingError(f"{self.requires} cannot be imported ({error}); {self.install}") from error
+            raise BackendMissingError(
+                f"{self.requires} cannot be imported ({error}); {self.install}"
+            ) from error
         factory: type[Backend] = getattr(module, self.factory)
         return factory
 

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
 from dlbench.errors import ProblemError
+from dlbench.ops import conv_reference
 from dlbench.ops.dtypes import Array
+from dlbench.ops.extent import Extent, Padding
+from dlbench.ops.freivalds import signs
 from dlbench.ops.op import Direction, Op, Shape
-
-MOST = 2**31 - 1
-"""Extents beyond this overflow the 32-bit sizes of vendor libraries."""
-Extent = Annotated[int, Field(ge=1, le=MOST)]
-Padding = Annotated[int, Field(ge=0, le=MOST)]
 
 
 class Conv2d(Op):
-    """y[n,k,p,q] = sum over c, r, s of x[n, c, p·stride + r·dilation - pad, …] · w[k,c,r,s], within each group.
+    """y[n,k,p,q] = sum over c, r, s of x[n, c, p·stride + r·dilation - pad, …] · w[k,c,r,s], by group.
 
-    Input n × c × h × w, filter k × c/groups × r × s, output n × k × p × q. `stride_w` and `pad_w` default to `stride` and
-    `pad`. FLOPs count padded taps: 2·n·k·p·q·(c/groups)·r·s in each direction.
+    Input n × c × h × w, filter k × c/groups × r × s, output n × k × p × q. `stride_w` and `pad_w` default to
+    `stride` and `pad`. FLOPs count padded taps: 2·n·k·p·q·(c/groups)·r·s in each direction.
     """
 
     name: ClassVar[str] = "conv2d"
@@ -44,10 +42,20 @@ class Conv2d(Op):
     dilation: Extent = 1
     groups: Extent = 1
 
+    @field_validator("stride_w", "pad_w")
+    @classmethod
+    def _none_as_the_other(cls, value: int | None, info: ValidationInfo) -> int | None:
+        """Return None for what `stride` or `pad` says already, so that equal problems have equal keys."""
+        other = str(info.field_name).removesuffix("_w")
+        return None if value == info.data.get(other) else value
+
     @model_validator(mode="after")
     def _make_sense(self) -> Self:
         if self.c % self.groups or self.k % self.groups:
-            raise ProblemError(f"{self._full()}: {self.c} and {self.k} channels do not divide into {self.groups} groups")
+            raise ProblemError(
+                f"{self._full()}: {self.c} input and {self.k} output channels do not divide "
+                f"into {self.groups} groups"
+            )
         height, width = self.h + 2 * self.pads[0], self.w + 2 * self.pads[1]
         if self.dilation * (self.r - 1) + 1 > height or self.dilation * (self.s - 1) + 1 > width:
             raise ProblemError(
@@ -144,58 +152,14 @@ class Conv2d(Op):
                 return self.c // self.groups * self.r * self.s
 
     def reference(self, direction: Direction, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Return the output or the gradient, one filter tap at a time as a product of matrices."""
+        """Return the output or the gradient."""
         match direction:
             case "backward_data":
-                return {"dx": self._data_gradient(inputs["dy"], inputs["w"])}
+                return {"dx": conv_reference.data_gradient(self, inputs["dy"], inputs["w"])}
             case "backward_weight":
-                return {"dw": self._weight_gradient(inputs["x"], inputs["dy"])}
+                return {"dw": conv_reference.weight_gradient(self, inputs["x"], inputs["dy"])}
             case _:
-                return {"y": self._output(inputs["x"], inputs["w"])}
-
-    def _padded(self, x: Array) -> Array:
-        (pad, pad_w) = self.pads
-        return np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad_w, pad_w)))
-
-    def _tap(self, padded: Array, row: int, column: int) -> Array:
-        """Return the view of the padded input that one filter tap meets: n × channels × p × q."""
-        (down, across), top, left = self.strides, row * self.dilation, column * self.dilation
-        return padded[:, :, top : top + down * self.p : down, left : left + across * self.q : across]
-
-    def _grouped(self, tensor: Array) -> Array:
-        """Return n × groups × channels of a group × positions."""
-        n, channels = tensor.shape[:2]
-        return tensor.reshape(n, self.groups, channels // self.groups, -1)
-
-    def _filters(self, w: Array) -> Array:
-        """Return groups × k/groups × c/groups × r × s."""
-        return w.reshape(self.groups, self.k // self.groups, *w.shape[1:])
-
-    def _taps(self) -> list[tuple[int, int]]:
-        return [(row, column) for row in range(self.r) for column in range(self.s)]
-
-    def _output(self, x: Array, w: Array) -> Array:
-        padded, filters = self._padded(x), self._filters(w)
-        y = np.zeros((self.n, self.groups, self.k // self.groups, self.p * self.q))
-        for row, column in self._taps():
-            y += filters[None, ..., row, column] @ self._grouped(self._tap(padded, row, column))
-        return y.reshape(self.y_shape)
-
-    def _data_gradient(self, dy: Array, w: Array) -> Array:
-        (pad, pad_w), filters, grouped = self.pads, self._filters(w), self._grouped(dy)
-        padded = np.zeros((self.n, self.c, self.h + 2 * pad, self.w + 2 * pad_w))
-        for row, column in self._taps():
-            piece = np.swapaxes(filters[None, ..., row, column], -1, -2) @ grouped
-            self._tap(padded, row, column)[...] += piece.reshape(self.n, self.c, self.p, self.q)
-        return padded[:, :, pad : pad + self.h, pad_w : pad_w + self.w]
-
-    def _weight_gradient(self, x: Array, dy: Array) -> Array:
-        padded, grouped = self._padded(x), self._grouped(dy)
-        dw = np.zeros((self.groups, self.k // self.groups, self.c // self.groups, self.r, self.s))
-        for row, column in self._taps():
-            taps = self._grouped(self._tap(padded, row, column))
-            dw[..., row, column] = (grouped @ np.swapaxes(taps, -1, -2)).sum(axis=0)
-        return dw.reshape(self.w_shape)
+                return {"y": conv_reference.output(self, inputs["x"], inputs["w"])}
 
     def reference_at(
         self,
@@ -204,69 +168,54 @@ class Conv2d(Op):
         output: str,
         positions: np.ndarray[tuple[int], np.dtype[np.intp]],
     ) -> Array:
-        """Return the outputs at flat positions, each as one sum over its own taps."""
-        at = np.unravel_index(positions, self.outputs(direction)[output])
+        """Return the outputs at flat positions, each as one sum over its own terms."""
+        places = np.column_stack(np.unravel_index(positions, self.outputs(direction)[output])).tolist()
         match direction:
             case "backward_data":
-                values = [self._dx_at(inputs, *map(int, where)) for where in zip(*at, strict=True)]
+                values = [conv_reference.dx_at(self, inputs["dy"], inputs["w"], at) for at in places]
             case "backward_weight":
-                values = [self._dw_at(inputs, *map(int, where)) for where in zip(*at, strict=True)]
+                values = [conv_reference.dw_at(self, inputs["x"], inputs["dy"], at) for at in places]
             case _:
-                padded = self._padded(inputs["x"])
-                values = [self._y_at(padded, inputs["w"], *map(int, where)) for where in zip(*at, strict=True)]
+                around = conv_reference.padded(self, inputs["x"])
+                values = [conv_reference.y_at(self, around, inputs["w"], at) for at in places]
         return np.array(values)
 
-    def _channels(self, group: int, channels: int) -> slice:
-        size = channels // self.groups
-        return slice(group * size, (group + 1) * size)
-
-    def _y_at(self, padded: Array, w: Array, n: int, k: int, p: int, q: int) -> float:
-        (down, across), step = self.strides, self.dilation
-        channels = self._channels(k // (self.k // self.groups), self.c)
-        top, left = p * down, q * across
-        patch = padded[n, channels, top : top + step * self.r : step, left : left + step * self.s : step]
-        return float(np.vdot(patch, w[k]))
-
-    def _dw_at(self, inputs: Mapping[str, Array], k: int, c: int, r: int, s: int) -> float:
-        channel = k // (self.k // self.groups) * (self.c // self.groups) + c
-        padded = self._padded(inputs["x"][:, channel : channel + 1])
-        return float(np.vdot(self._tap(padded, r, s)[:, 0], inputs["dy"][:, k]))
-
-    def _dx_at(self, inputs: Mapping[str, Array], n: int, c: int, h: int, w: int) -> float:
-        group, channel = divmod(c, self.c // self.groups)
-        filters = self._channels(group, self.k)
-        (down, across), (pad, pad_w), total = self.strides, self.pads, 0.0
-        for row, column in self._taps():
-            (p, odd), (q, odd_w) = divmod(h + pad - row * self.dilation, down), divmod(w + pad_w - column * self.dilation, across)
-            if not (odd or odd_w) and 0 <= p < self.p and 0 <= q < self.q:
-                total += float(inputs["dy"][n, filters, p, q] @ inputs["w"][filters, channel, row, column])
-        return total
-
     def projection(
-        self, direction: Direction, inputs: Mapping[str, Array], outputs: Mapping[str, Array], rng: np.random.Generator
+        self,
+        direction: Direction,
+        inputs: Mapping[str, Array],
+        outputs: Mapping[str, Array],
+        rng: np.random.Generator,
     ) -> tuple[Array, Array] | None:
-        """Return a random ±1 combination of the channels of the output, or of the filters of a gradient.
+        """Return a random ±1 combination, in each group, of the output's channels or of the filter gradients.
 
-        The convolution is linear in its filters: the combination of the k outputs is the output of the combined
-        filter, at a k-th of the cost. Likewise the input's gradient in its channels, and the filter's gradient in its filters.
+        A convolution is linear in its filters: the combination of the k outputs is the output of the combined
+        filter, at a k-th of the cost. Likewise the gradient of the input in its channels, and that of the
+        filters in the filters.
         """
-        axis, of_filters = (self.c, False) if direction == "backward_data" else (self.k, True)
-        size = axis // self.groups
-        signs = rng.choice([-1.0, 1.0], size=(self.groups, size))
-        narrow = self.model_copy(update={"k": self.groups} if of_filters else {"c": self.groups})
+        axis = self.c if direction == "backward_data" else self.k
+        v = np.stack([signs(axis // self.groups, rng) for _ in range(self.groups)])
         match direction:
             case "backward_data":
-                combined = {"dy": inputs["dy"], "w": self._combined_channels(inputs["w"], signs)}
-                actual = np.einsum("ngchw,gc->nghw", outputs["dx"].reshape(self.n, self.groups, size, self.h, self.w), signs)
+                narrow = self.model_copy(update={"c": self.groups})
+                w = inputs["w"].reshape(self.groups, -1, *self.w_shape[1:])
+                combined = np.einsum("gkcrs,gc->gkrs", w, v).reshape(narrow.w_shape)
+                return _combined(outputs["dx"], v), conv_reference.data_gradient(
+                    narrow, inputs["dy"], combined
+                )
             case "backward_weight":
-                dy = inputs["dy"].reshape(self.n, self.groups, size, self.p, self.q)
-                combined = {"x": inputs["x"], "dy": np.einsum("ngkpq,gk->ngpq", dy, signs)}
-                actual = np.einsum("gkcrs,gk->gcrs", self._filters(outputs["dw"]), signs)
+                narrow = self.model_copy(update={"k": self.groups})
+                expected = conv_reference.weight_gradient(narrow, inputs["x"], _combined(inputs["dy"], v))
+                return _combined(outputs["dw"][None], v)[0], expected
             case _:
-                combined = {"x": inputs["x"], "w": np.einsum("gkcrs,gk->gcrs", self._filters(inputs["w"]), signs)}
-                actual = np.einsum("ngkpq,gk->ngpq", outputs["y"].reshape(self.n, self.groups, size, self.p, self.q), signs)
-        (expected,) = narrow.reference(direction, combined).values()
-        return actual, expected
+                narrow = self.model_copy(update={"k": self.groups})
+                w = _combined(inputs["w"][None], v)[0]
+                return _combined(outputs["y"], v), conv_reference.output(narrow, inputs["x"], w)
 
-    def _combined_channels(self, w: Array, signs: Array) -> Array:
-        return np.einsum("gkcrs,gc->gkrs", self._filters(w), signs).reshape(self.k, 1, self.r, self.s)
+
+def _combined(tensor: Array, v: Array) -> Array:
+    """Return the tensor, n × channels × …, each group's channels combined into one by v, groups ×
+    channels."""
+    n, _, *rest = tensor.shape
+    combined: Array = np.einsum("ngk...,gk->ng...", tensor.reshape(n, *v.shape, *rest), v)
+    return combined

@@ -7,16 +7,20 @@ from typing import ClassVar
 
 import numpy as np
 
-from dlbench.ops.conv import Extent
 from dlbench.ops.dtypes import Array
+from dlbench.ops.extent import Extent
+from dlbench.ops.freivalds import signs
 from dlbench.ops.op import Direction, Op, Shape
 
 
 class Matmul(Op):
-    """c = a b, with a of m × k and b of k × n elements; `trans_a` and `trans_b` say that the operand is stored transposed."""
+    """c = a b, with a of m × k and b of k × n elements.
+
+    `trans_a` and `trans_b` say that the operand is stored transposed.
+    """
 
     name: ClassVar[str] = "matmul"
-    summary: ClassVar[str] = "matrix product"
+    summary: ClassVar[str] = "matrix product, m × n from sums of k products"
 
     m: Extent
     n: Extent
@@ -26,10 +30,10 @@ class Matmul(Op):
     trans_b: bool = False
 
     def label(self) -> str:
-        """Return "64×128×256" (m × n × k), the batch before it and the transposes after it where there are any."""
+        """Return "8 of 64×128×256 TN": batch, m × n × k, and which operands are stored transposed."""
         batch = f"{self.batch} of " if self.batch > 1 else ""
-        stored = f" {'T' if self.trans_a else 'N'}{'T' if self.trans_b else 'N'}" if self.trans_a or self.trans_b else ""
-        return f"{batch}{self.m}×{self.n}×{self.k}{stored}"
+        stored = ("T" if self.trans_a else "N") + ("T" if self.trans_b else "N")
+        return f"{batch}{self.m}×{self.n}×{self.k}" + ("" if stored == "NN" else f" {stored}")
 
     def inputs(self, direction: Direction) -> dict[str, Shape]:  # noqa: ARG002 - forward only
         """Return a and b as they are stored; the batch axis stands before where there is more than one."""
@@ -55,7 +59,8 @@ class Matmul(Op):
     def operands(self, inputs: Mapping[str, Array]) -> tuple[Array, Array]:
         """Return a and b as m × k and k × n views."""
         a, b = inputs["a"], inputs["b"]
-        return (np.swapaxes(a, -1, -2) if self.trans_a else a), (np.swapaxes(b, -1, -2) if self.trans_b else b)
+        a = np.swapaxes(a, -1, -2) if self.trans_a else a
+        return a, np.swapaxes(b, -1, -2) if self.trans_b else b
 
     def reference(self, direction: Direction, inputs: Mapping[str, Array]) -> dict[str, Array]:  # noqa: ARG002
         """Return the product."""
@@ -70,9 +75,10 @@ class Matmul(Op):
         positions: np.ndarray[tuple[int], np.dtype[np.intp]],
     ) -> Array:
         """Return single elements of the product, each as one sum of k terms."""
-        a, b = (np.atleast_3d(x.T).T if x.ndim == 2 else x for x in self.operands(inputs))
+        a, b = (x.reshape(self.batch, *x.shape[-2:]) for x in self.operands(inputs))
         batch, row, column = np.unravel_index(positions, (self.batch, self.m, self.n))
-        return np.einsum("ik,ik->i", a[batch, row, :], b[batch, :, column])
+        values: Array = np.einsum("ik,ik->i", a[batch, row, :], b[batch, :, column])
+        return values
 
     def projection(
         self,
@@ -81,7 +87,14 @@ class Matmul(Op):
         outputs: Mapping[str, Array],
         rng: np.random.Generator,
     ) -> tuple[Array, Array] | None:
-        """Return c v and a (b v) for a random vector v of ±1: Freivalds' check."""
+        """Return c v and a (b v), or vᵀ c and (vᵀ a) b, for a random vector v of ±1: Freivalds' check.
+
+        The shorter axis is summed over, so that many values are left to compare: a single one might be near 0
+        by chance, and its error over itself would say nothing.
+        """
         a, b = self.operands(inputs)
-        v = rng.choice([-1.0, 1.0], size=(self.n, 1))
-        return outputs["c"] @ v, a @ (b @ v)
+        if self.n <= self.m:
+            v = signs(self.n, rng)
+            return outputs["c"] @ v, np.matmul(a, (b @ v)[..., None])[..., 0]
+        v = signs(self.m, rng)
+        return v @ outputs["c"], np.matmul((v @ a)[..., None, :], b)[..., 0, :]

@@ -16,7 +16,13 @@ Direction = Literal["forward", "backward_data", "backward_weight", "backward", "
 Distribution = Literal["normal", "uniform", "zeros", "integers"]
 Shape = tuple[int, ...]
 
-DIRECTIONS: tuple[Direction, ...] = ("forward", "backward_data", "backward_weight", "backward", "forward_backward")
+DIRECTIONS: tuple[Direction, ...] = (
+    "forward",
+    "backward_data",
+    "backward_weight",
+    "backward",
+    "forward_backward",
+)
 DISTRIBUTIONS: tuple[Distribution, ...] = ("normal", "uniform", "zeros", "integers")
 
 SMALL_INTEGER = 8
@@ -61,6 +67,14 @@ class Op(BaseModel, ABC):
     def reference(self, direction: Direction, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Return the outputs computed in float64."""
 
+    def crest(self, direction: Direction) -> float:  # noqa: ARG002 - 1 unless an op says otherwise
+        """Return how much farther the largest output stands out than that of normal data; at least 1.
+
+        In root mean squares. 1 fits sums of products. It widens the tolerance: a rounding error is in
+        proportion to its own output, and the error is taken over the root mean square of all.
+        """
+        return 1.0
+
     def traffic(self, direction: Direction, itemsize: int) -> int:
         """Return the compulsory bytes: each input read once, each output written once."""
         shapes = [*self.inputs(direction).values(), *self.outputs(direction).values()]
@@ -71,7 +85,11 @@ class Op(BaseModel, ABC):
         return max(self.flops(direction), sum(math.prod(s) for s in self.outputs(direction).values()))
 
     def reference_at(
-        self, direction: Direction, inputs: Mapping[str, Array], output: str, positions: np.ndarray[tuple[int], np.dtype[np.intp]]
+        self,
+        direction: Direction,
+        inputs: Mapping[str, Array],
+        output: str,
+        positions: np.ndarray[tuple[int], np.dtype[np.intp]],
     ) -> Array:
         """Return the named output's float64 values at flat (C order) positions, without computing the others.
 
@@ -80,7 +98,11 @@ class Op(BaseModel, ABC):
         return self.reference(direction, inputs)[output].ravel()[positions]
 
     def projection(
-        self, direction: Direction, inputs: Mapping[str, Array], outputs: Mapping[str, Array], rng: np.random.Generator
+        self,
+        direction: Direction,
+        inputs: Mapping[str, Array],
+        outputs: Mapping[str, Array],
+        rng: np.random.Generator,
     ) -> tuple[Array, Array] | None:
         """Return a random projection of the given outputs and the same projection computed from the inputs, or None.
 
@@ -95,7 +117,8 @@ class Op(BaseModel, ABC):
     ) -> dict[str, Array]:
         """Return random inputs, already rounded to the dtype so that every backend gets the same numbers."""
         return {
-            name: rounded(_draw(shape, distribution, rng), dtype) for name, shape in self.inputs(direction).items()
+            name: rounded(_draw(shape, distribution, rng), dtype)
+            for name, shape in self.inputs(direction).items()
         }
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 
-from dlbench.ops.conv import Extent
 from dlbench.ops.dtypes import Array
+from dlbench.ops.extent import Extent
 from dlbench.ops.op import Direction, Op, Shape
 
 OPERATIONS = 5
-"""Counted per element of either op, as the stable algorithm has them: the comparison for the largest, its subtraction, the exponential
-as one operation, the addition to the sum, and the division by the sum (log_softmax: the subtraction of its logarithm)."""
+"""Counted per element of either op, as the stable algorithm has them: the comparison for the largest, its
+subtraction, the exponential as one operation, the addition to the sum, and the division by the sum
+(log_softmax: the subtraction of its logarithm). A convention: torch.utils.flop_counter counts neither op."""
 
 
 class _OverRows(Op):
@@ -53,6 +55,17 @@ class Softmax(_OverRows):
         """Return the softmax of every row."""
         powers = np.exp(inputs["x"] - inputs["x"].max(axis=-1, keepdims=True))
         return {"y": powers / powers.sum(axis=-1, keepdims=True)}
+
+    def crest(self, direction: Direction) -> float:  # noqa: ARG002 - forward only
+        """Return how much farther the largest output stands out than that of normal data.
+
+        The largest of N normal inputs is about z = sqrt(2 ln N), and the root mean square of exp(x) is e, so
+        that the largest output is about exp(z - 1) root mean squares: 118 for 4096 × 4096 (148 measured),
+        where that of normal data is z, here 6. It never exceeds the columns, since a row of sum 1 has a mean
+        of 1/cols.
+        """
+        z = math.sqrt(2 * math.log(self.rows * self.cols + 1))
+        return max(1.0, min(math.exp(z - 1), self.cols) / z)
 
 
 class LogSoftmax(_OverRows):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from dlbench.ops.conv import Extent
 from dlbench.ops.dtypes import Array
+from dlbench.ops.extent import Extent
 from dlbench.ops.op import Direction, Op, Shape
 from dlbench.units import format_count
 
@@ -15,7 +15,11 @@ SCALAR = 3.0
 
 
 class _Stream(Op):
-    """An op on vectors of n elements. Lines that a store first reads are not counted as traffic, as in STREAM."""
+    """An op on vectors of n elements.
+
+    Traffic is one read of each operand and one write of c: 2, 2, 3 and 3 vectors. The line that a store first
+    reads (write-allocate) is not counted, as in STREAM.
+    """
 
     operands: ClassVar[tuple[str, ...]] = ("a",)
     operations: ClassVar[int] = 0
@@ -28,7 +32,7 @@ class _Stream(Op):
 
     def inputs(self, direction: Direction) -> dict[str, Shape]:  # noqa: ARG002 - forward only
         """Return the vectors that are read."""
-        return {name: (self.n,) for name in self.operands}
+        return dict.fromkeys(self.operands, (self.n,))
 
     def outputs(self, direction: Direction) -> dict[str, Shape]:  # noqa: ARG002 - forward only
         """Return the vector that is written."""

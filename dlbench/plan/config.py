@@ -20,8 +20,8 @@ CACHES = ("hot", "cold")
 DEVICE = r"^(all|cpu|(cuda|xpu|mps)(:[0-9]+)?)$"
 
 
-def _as_list(value: object) -> object:
-    return value if isinstance(value, list | tuple) else [value]
+def _as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
 def _known(what: str, words: Sequence[str]) -> Callable[[str], str]:
@@ -43,7 +43,7 @@ def _measured_in(kind: Callable[[Any], float], example: str) -> Any:
 
 
 def _list_of(item: Any) -> Any:
-    return Annotated[tuple[item, ...], BeforeValidator(_as_list), Field(min_length=1)]
+    return Annotated[tuple[item, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
 
 
 Seconds = _measured_in(parse_duration, "3m")

@@ -68,8 +68,9 @@ def _sweep_cases(config: Config, sweep: Sweep, devices: Sequence[str], where: st
     variants = [Variant(*name.split(":", 1)) for name in _variants(config, sweep)]
     baseline = sweep.baseline or config.baseline or ""
     places = list(itertools.product(_devices(sweep, devices), variants))
-    for name, source in itertools.product(sweep.op, _sources(sweep)):
-        op = _op(ops()[name], source.params, where)
+    kinds = [ops()[name] for name in sweep.op]
+    for kind, source in ((kind, source) for kind in kinds for source in _sources(sweep)):
+        op = _op(kind, source.params, where)
         _check_directions(op, sweep, where)
         for dtype, direction, data, cache in itertools.product(sweep.dtype, sweep.direction, sweep.data, sweep.cache):
             problem = Problem(op, dtype, direction, data)

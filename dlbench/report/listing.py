@@ -32,3 +32,11 @@ def print_sections(console: Console, sections: Mapping[str, Facts]) -> None:
         lines = [f"{name}: {fact}" for name, fact in facts.items()] if isinstance(facts, Mapping) else facts
         for line in lines:
             console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def print_plan(console: Console, summary: Mapping[str, Mapping[str, str]], rows: Sequence[Mapping[str, str]], more: int) -> None:
+    """Print what a run would do: facts, the first cases, and how many more there are."""
+    print_sections(console, summary)
+    print_rows(console, rows)
+    if more > 0:
+        console.print(f"… and {more:,} more", highlight=False)

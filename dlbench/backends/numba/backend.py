@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import llvmlite
+import llvmlite  # type: ignore[import-untyped]
+import llvmlite.binding  # type: ignore[import-untyped]
 import numba
 import numpy as np
 
@@ -30,12 +31,13 @@ class NumbaBackend(Backend):
         return {
             "numba": numba.__version__,
             "llvmlite": llvmlite.__version__,
-            "target": str(numba.core.config.CPU_NAME or "host"),
+            "target": llvmlite.binding.get_host_cpu_name(),
+            "threads": "1",
         }
 
     def tensor(self, values: Array, dtype: str) -> Tensor:
-        """Return a contiguous array of the dtype."""
-        return np.ascontiguousarray(values, dtype=dtype)
+        """Return a contiguous copy in the dtype."""
+        return np.array(values, dtype=dtype, order="C")
 
     def host(self, tensor: Tensor) -> Array:
         """Return a float64 copy."""

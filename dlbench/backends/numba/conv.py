@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from dlbench.backends.backend import Call, implements
+from dlbench.backends.backend import implements
 from dlbench.ops.conv import Conv2d
 from dlbench.ops.problem import Problem
+from dlbench.timing.clock import Call
 
 Tensor = np.ndarray[Any, np.dtype[Any]]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _forward(x, w, y, stride, pad, dilation):  # type: ignore[no-untyped-def]  # numba infers the types
     n_, k_, p_, q_ = y.shape
     _, c_, r_, s_ = w.shape
@@ -38,32 +39,29 @@ def _forward(x, w, y, stride, pad, dilation):  # type: ignore[no-untyped-def]  #
     return y
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _backward_data(dy, w, dx, stride, pad, dilation):  # type: ignore[no-untyped-def]  # numba infers the types
-    n_, c_, h_, w_ = dx.shape
-    k_, cg, r_, s_ = w.shape
-    group = k_ // (c_ // cg)
-    p_, q_ = dy.shape[2], dy.shape[3]
+    n_, k_, p_, q_ = dy.shape
+    _, c_, r_, s_ = w.shape
+    h_, w_ = dx.shape[2], dx.shape[3]
+    group = k_ // (dx.shape[1] // c_)
+    dx[...] = 0
     for n in range(n_):
-        for c in range(c_):
-            first = c // cg * group
-            for i in range(h_):
-                for j in range(w_):
-                    total = dx.dtype.type(0)
-                    for k in range(first, first + group):
+        for k in range(k_):
+            first = k // group * c_
+            for p in range(p_):
+                for q in range(q_):
+                    for c in range(c_):
                         for r in range(r_):
                             for s in range(s_):
-                                up = i + pad[0] - r * dilation
-                                left = j + pad[1] - s * dilation
-                                if up % stride[0] == 0 and left % stride[1] == 0:
-                                    p, q = up // stride[0], left // stride[1]
-                                    if 0 <= p < p_ and 0 <= q < q_:
-                                        total += dy[n, k, p, q] * w[k, c % cg, r, s]
-                    dx[n, c, i, j] = total
+                                i = p * stride[0] - pad[0] + r * dilation
+                                j = q * stride[1] - pad[1] + s * dilation
+                                if 0 <= i < h_ and 0 <= j < w_:
+                                    dx[n, first + c, i, j] += dy[n, k, p, q] * w[k, c, r, s]
     return dx
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _backward_weight(x, dy, dw, stride, pad, dilation):  # type: ignore[no-untyped-def]  # numba infers the types
     n_, k_, p_, q_ = dy.shape
     _, c_, r_, s_ = dw.shape
@@ -102,7 +100,7 @@ def forward(problem: Problem, x: Tensor, w: Tensor) -> Call:
 
 @implements("conv2d", variant="naive", directions=("backward_data",))
 def backward_data(problem: Problem, dy: Tensor, w: Tensor) -> Call:
-    """Loops over the input's pixels, and the sum over the outputs that each has touched."""
+    """The forward loops, each output's gradient added to the pixels it came from."""
     return _call(problem, _backward_data, dy, w)
 
 

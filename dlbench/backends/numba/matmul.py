@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from dlbench.backends.backend import Call, implements
+from dlbench.backends.backend import implements
 from dlbench.ops.matmul import Matmul
 from dlbench.ops.problem import Problem
+from dlbench.timing.clock import Call
 
 Tensor = np.ndarray[Any, np.dtype[Any]]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _loops(a, b, c):  # type: ignore[no-untyped-def]  # numba infers the types
     for i in range(a.shape[0]):
         for j in range(b.shape[1]):
@@ -26,7 +27,7 @@ def _loops(a, b, c):  # type: ignore[no-untyped-def]  # numba infers the types
     return c
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _batched(a, b, c):  # type: ignore[no-untyped-def]  # numba infers the types
     for index in range(c.shape[0]):
         _loops(a[index], b[index], c[index])

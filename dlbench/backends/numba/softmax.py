@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from dlbench.backends.backend import Call, implements
+from dlbench.backends.backend import implements
 from dlbench.ops.problem import Problem
+from dlbench.timing.clock import Call
 
 Tensor = np.ndarray[Any, np.dtype[Any]]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _softmax(x, y):  # type: ignore[no-untyped-def]  # numba infers the types
     for i in range(x.shape[0]):
         largest = x[i, 0]
@@ -29,7 +30,7 @@ def _softmax(x, y):  # type: ignore[no-untyped-def]  # numba infers the types
     return y
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _log_softmax(x, y):  # type: ignore[no-untyped-def]  # numba infers the types
     for i in range(x.shape[0]):
         largest = x[i, 0]

@@ -8,35 +8,36 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from dlbench.backends.backend import Call, implements
+from dlbench.backends.backend import implements
 from dlbench.ops.problem import Problem
 from dlbench.ops.stream import SCALAR
+from dlbench.timing.clock import Call
 
 Tensor = np.ndarray[Any, np.dtype[Any]]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _copy(a, c):  # type: ignore[no-untyped-def]  # numba infers the types
     for i in range(c.size):
         c[i] = a[i]
     return c
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _scale(a, c, scalar):  # type: ignore[no-untyped-def]  # numba infers the types
     for i in range(c.size):
         c[i] = scalar * a[i]
     return c
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _add(a, b, c):  # type: ignore[no-untyped-def]  # numba infers the types
     for i in range(c.size):
         c[i] = a[i] + b[i]
     return c
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _triad(a, b, c, scalar):  # type: ignore[no-untyped-def]  # numba infers the types
     for i in range(c.size):
         c[i] = a[i] + scalar * b[i]

@@ -10,7 +10,7 @@ SPEC = BackendSpec(
     install="pip install numpy",
     variants={
         "library": "BLAS, as numpy was built with (OpenBLAS in the wheels)",
-        "im2col": "convolution as one matrix product over gathered columns",
+        "im2col": "convolution as a matrix product over gathered columns, image by image",
         "native": "array expressions",
     },
 )

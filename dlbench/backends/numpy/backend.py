@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import weakref
+from typing import ClassVar
 
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -22,7 +23,8 @@ class NumpyBackend(Backend):
     def __init__(self, device: str, threads: int) -> None:
         """Take the device, which is the processor, and limit BLAS to so many threads."""
         super().__init__(device, threads)
-        self._limit: Any = threadpool_limits(limits=threads)
+        limit = threadpool_limits(limits=threads, user_api="blas")
+        weakref.finalize(self, limit.restore_original_limits)
 
     @classmethod
     def implementations(cls) -> tuple[Implementation, ...]:
@@ -30,17 +32,18 @@ class NumpyBackend(Backend):
         return _IMPLEMENTATIONS
 
     def environment(self) -> dict[str, str]:
-        """Return numpy's version and the BLAS it calls."""
+        """Return numpy's version and the BLAS it calls, which is not scipy's where both are loaded."""
         facts = {"numpy": np.__version__}
-        for pool in threadpool_info():
-            if pool["user_api"] == "blas":
-                facts["blas"] = f"{pool['internal_api']} {pool['version']} ({pool.get('architecture', 'unknown')})"
-                facts["blas threads"] = str(pool["num_threads"])
+        pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+        for pool in sorted(pools, key=lambda pool: "numpy" not in pool["filepath"])[:1]:
+            architecture = pool.get("architecture", "unknown")
+            facts["blas"] = f"{pool['internal_api']} {pool['version']} ({architecture})"
+            facts["blas threads"] = str(pool["num_threads"])
         return facts
 
     def tensor(self, values: Array, dtype: str) -> Tensor:
-        """Return a contiguous array of the dtype."""
-        return np.ascontiguousarray(values, dtype=dtype)
+        """Return a contiguous copy in the dtype."""
+        return np.array(values, dtype=dtype, order="C")
 
     def host(self, tensor: Tensor) -> Array:
         """Return a float64 copy."""

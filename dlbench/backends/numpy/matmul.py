@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from dlbench.backends.backend import Call, implements
+from dlbench.backends.backend import implements
 from dlbench.ops.matmul import Matmul
 from dlbench.ops.problem import Problem
+from dlbench.timing.clock import Call
 
 Tensor = np.ndarray[Any, np.dtype[Any]]
 

@@ -9,7 +9,7 @@ SPEC = BackendSpec(
     requires="torch",
     install="pip install torch",
     variants={
-        "library": "torch's defaults: oneDNN and MKL on an Intel or AMD processor, cuDNN and cuBLAS on an NVIDIA GPU",
-        "native": "oneDNN (cuDNN) off: torch's own kernels, whose matrix products still go to the BLAS it was built with",
+        "library": "torch's defaults: oneDNN and MKL on a CPU, cuDNN and cuBLAS on an NVIDIA GPU",
+        "native": "no oneDNN, NNPACK or cuDNN: torch's own kernels; float32 and float64 products stay in MKL",
     },
 )

@@ -4,33 +4,50 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import ClassVar
+from contextlib import ExitStack, contextmanager
+from typing import Any, ClassVar
 
 import torch
 
 from dlbench.backends.backend import Backend, BackendSpec, Implementation, Tensor, collect
 from dlbench.backends.torch import SPEC, conv, matmul, softmax, stream
 from dlbench.backends.torch.clock import EventClock
+from dlbench.errors import UnsupportedError
 from dlbench.ops.dtypes import Array
 from dlbench.timing.clock import Clock, HostClock
 
 _IMPLEMENTATIONS = collect(conv, matmul, softmax, stream)
 
 
-class TorchBackend(Backend):
-    """Tensors on the processor, with torch's thread pool limited to the run's threads.
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "std::bad_alloc")
+"""How torch's allocator for processors, and a library that it calls, say so in a RuntimeError."""
 
-    Accelerators are not measured by this version: `devices` names the processor only.
-    """
+
+class TorchBackend(Backend):
+    """Tensors on the processor, with torch's thread pool limited to the run's threads."""
 
     spec: ClassVar[BackendSpec] = SPEC
 
     def __init__(self, device: str, threads: int) -> None:
-        """Take the device and set torch's threads."""
+        """Take the device and set torch's threads.
+
+        Raises UnsupportedError for an accelerator: this version measures processors only.
+        """
         super().__init__(device, threads)
         self._device = torch.device(device)
+        if self._device.type != "cpu":
+            raise UnsupportedError(
+                f"this version measures torch on CPUs only, not on {device}; use --device cpu"
+            )
         torch.set_num_threads(threads)
+
+    @classmethod
+    def devices(cls) -> tuple[str, ...]:
+        """Return the processor and the accelerators that torch sees."""
+        kind = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        if kind is None:
+            return ("cpu",)
+        return ("cpu", *(f"{kind.type}:{index}" for index in range(torch.accelerator.device_count())))
 
     @classmethod
     def implementations(cls) -> tuple[Implementation, ...]:
@@ -46,7 +63,9 @@ class TorchBackend(Backend):
             "cpu capability": torch.backends.cpu.get_cpu_capability(),
             "threads": str(torch.get_num_threads()),
             "onednn enabled": str(torch.backends.mkldnn.enabled),
+            "nnpack available": str(torch.backends.nnpack.is_available()),  # type: ignore[no-untyped-call]
             "float32 matmul precision": torch.get_float32_matmul_precision(),
+            "cudnn.benchmark": str(torch.backends.cudnn.benchmark),
             "deterministic": str(torch.are_deterministic_algorithms_enabled()),
         }
 
@@ -64,32 +83,57 @@ class TorchBackend(Backend):
         return str(tensor.dtype).removeprefix("torch.")
 
     def poison(self, tensor: Tensor) -> None:
-        """Fill the tensor with NaN."""
-        tensor.fill_(float("nan"))
+        """Fill the tensor with NaN; one made in inference mode may be written nowhere else."""
+        with torch.inference_mode():
+            tensor.fill_(float("nan"))
+
+    def clock(self) -> Clock:
+        """Return the stopwatch for this device."""
+        return _clock(self._device)
 
     @classmethod
     def clock_for(cls, tensor: Tensor) -> Clock:
         """Return device events for a tensor on an accelerator, the host's clock otherwise."""
         device = getattr(tensor, "device", None)
-        if isinstance(device, torch.device) and device.type not in ("cpu", "meta"):
-            return EventClock(device)
-        return HostClock()
+        return _clock(device) if isinstance(device, torch.device) else HostClock()
 
     def is_out_of_memory(self, error: Exception) -> bool:
-        """Return whether the error says that memory ran out; torch's allocator on a processor raises RuntimeError."""
-        return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+        """Return whether the error says that memory ran out."""
+        if isinstance(error, MemoryError | torch.OutOfMemoryError):
+            return True
+        return isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in OUT_OF_MEMORY)
 
     @contextmanager
     def activate(self, variant: str) -> Iterator[None]:
-        """Turn oneDNN off for `native`, autograd off for all, and restore both at the end."""
-        onednn = torch.backends.mkldnn
-        before = onednn.enabled
-        onednn.enabled = before and variant != "native"
-        try:
-            with torch.inference_mode():
-                yield
-        finally:
-            onednn.enabled = before
+        """Turn vendor libraries off for `native` and autograd off for all, and restore both at the end."""
+        with ExitStack() as flags:
+            flags.enter_context(torch.inference_mode())
+            if variant == "native":
+                flags.enter_context(_without_libraries())
+            yield
+
+
+@contextmanager
+def _without_libraries() -> Iterator[None]:
+    """Turn off oneDNN, NNPACK (which takes over some convolutions of 16 images or more) and cuDNN.
+
+    Not by their `flags` context managers, which set the TF32 and precision flags as well.
+    """
+    onednn: Any = torch.backends.mkldnn  # `enabled` is a property of the module, which the types do not know
+    cudnn: Any = torch.backends.cudnn
+    nnpack: Any = torch.backends.nnpack
+    before = onednn.enabled, cudnn.enabled
+    (nnpack_before,) = nnpack.set_flags(False)
+    onednn.enabled = cudnn.enabled = False
+    try:
+        yield
+    finally:
+        onednn.enabled, cudnn.enabled = before
+        nnpack.set_flags(nnpack_before)
+
+
+def _clock(device: torch.device) -> Clock:
+    return HostClock() if device.type in ("cpu", "meta") else EventClock(device)
 
 
 def _built_with(pattern: str) -> str:

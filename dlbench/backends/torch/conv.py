@@ -7,9 +7,10 @@ from functools import partial
 import torch
 from torch.nn.functional import conv2d
 
-from dlbench.backends.backend import Call, implements
+from dlbench.backends.backend import implements
 from dlbench.ops.conv import Conv2d
 from dlbench.ops.problem import Problem
+from dlbench.timing.clock import Call
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 

@@ -6,9 +6,10 @@ from functools import partial
 
 import torch
 
-from dlbench.backends.backend import Call, implements
+from dlbench.backends.backend import implements
 from dlbench.ops.matmul import Matmul
 from dlbench.ops.problem import Problem
+from dlbench.timing.clock import Call
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 

@@ -71,7 +71,7 @@ def write(path: str | Path, frame: pd.DataFrame, run: Run) -> None:
     target = path.resolve()
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        with part.open("xb") as file:
+        with part.open("wb") as file:
             _format_of(path).write(file, frame, run)
             file.flush()
             os.fsync(file.fileno())

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+
+from dlbench.analysis.peaks import Peaks, Roof
+from dlbench.analysis.table import frame
+from dlbench.results.measurement import COLUMNS, FAILURES, Measurement, Run, Visit
+from run_strategies import runs
+from runs import failed, measured, record, run_of, steady
+
+ROOF = Roof({"float32": 4e9}, ((2**16, 8e9), (2**20, 4e9), (2**28, 1e9)))
+PEAKS = Peaks({"cpu": ROOF})
+
+
+def _row(measurement: Measurement, peaks: Peaks | None = None) -> dict[str, object]:
+    table = frame(run_of([measurement]), peaks)
+    return {name: None if pd.isna(value) else value for name, value in table.iloc[0].items()}
+
+
+def test_the_columns_are_the_contract_in_its_order_with_a_type_for_each_kind() -> None:
+    types = {"text": "string", "json": "string", "integer": "Int64", "number": "float64"}
+    for measurements in ([], [measured(record(), 1e-3)], [failed(record())]):
+        table = frame(run_of(measurements))
+        assert list(table.columns) == [column.name for column in COLUMNS]
+        assert [str(kind) for kind in table.dtypes] == [types[column.kind] for column in COLUMNS]
+
+
+@settings(max_examples=40, deadline=None)
+@given(run=runs())
+def test_every_measurement_has_its_row_whatever_became_of_it(run: Run) -> None:
+    table = frame(run)
+    assert table["verdict"].tolist() == [measurement.verdict for measurement in run.measurements]
+    assert table["params"].tolist() == [measurement.case.params for measurement in run.measurements]
+    failures = table[table["verdict"].isin(FAILURES)]
+    assert failures[["time_us", "median_us", "gflops", "gbps", "speedup"]].isna().all(axis=None)
+
+
+def test_a_row_holds_the_times_in_microseconds_and_the_rates_that_follow() -> None:
+    row = _row(measured(record(flops=2_000_000, traffic=500_000), 1e-3))
+    expected = {
+        "run": "conv-1", "op": "conv2d", "backend": "numba", "variant": "naive", "device": "cpu", "count": 1,
+        "samples": 60, "rounds": 3, "verdict": "ok", "reason": "", "peak_memory_mib": 1.0, "max_rel_error": 1e-7,
+        "intensity": 4.0, "host_us": None, "energy_j": None, "peak_pct": None, "bound": None,
+    }  # fmt: skip
+    assert {name: row[name] for name in expected} == expected
+    assert row["time_us"] == pytest.approx(1000.0)
+    assert row["median_us"] == pytest.approx(1000.0)
+    assert row["gflops"] == pytest.approx(2.0)
+    assert row["gbps"] == pytest.approx(0.5)
+
+
+def test_the_headline_is_the_low_quantile_on_a_cpu_and_the_median_elsewhere() -> None:
+    samples = tuple(1e-6 * (100 + number) for number in range(101))
+    for device, headline in (("cpu", 105.0), ("cuda:0", 150.0)):
+        case = record(device=device)
+        row = _row(Measurement(case, (Visit(1, samples=samples),)))
+        assert row["time_us"] == pytest.approx(headline)
+        assert row["median_us"] == pytest.approx(150.0)
+
+
+def test_the_interval_encloses_the_headline() -> None:
+    visits = tuple(steady(1e-3 * (1 + number / 100), number) for number in (1, 2, 3))
+    row = _row(Measurement(record(), visits))
+    assert float(str(row["time_low_us"])) < float(str(row["time_us"])) < float(str(row["time_high_us"]))
+
+
+def test_a_case_that_failed_after_good_rounds_has_no_time_but_says_what_was_sampled() -> None:
+    crashed = Visit(2, verdict="crashed", reason="SIGSEGV")
+    row = _row(Measurement(record(), (steady(1e-3), crashed), "crashed", "SIGSEGV"))
+    assert (row["time_us"], row["gflops"], row["speedup"]) == (None, None, None)
+    assert (row["samples"], row["rounds"], row["verdict"], row["reason"]) == (20, 1, "crashed", "SIGSEGV")
+
+
+def test_a_case_that_was_not_measured_has_a_row_without_a_time() -> None:
+    row = _row(Measurement(record(), (), "unconverged", "not measured: the budget of 15 s ran out first"))
+    assert (row["time_us"], row["samples"], row["rounds"]) == (None, 0, 0)
+
+
+def test_the_largest_error_and_the_most_memory_of_all_visits_count() -> None:
+    visits = (
+        steady(1e-3, 1, max_rel_error=1e-7, peak_memory=3 * 2**20),
+        steady(1e-3, 2, max_rel_error=3e-7, peak_memory=None),
+    )
+    row = _row(Measurement(record(), visits))
+    assert (row["max_rel_error"], row["peak_memory_mib"]) == (3e-7, 3.0)
+
+
+def test_an_op_without_operations_has_bandwidth_but_no_flops() -> None:
+    row = _row(measured(record(op="copy", flops=0, traffic=2**20), 2**20 / 2e9), PEAKS)
+    assert row["gflops"] is None
+    assert row["intensity"] == 0.0
+    assert row["gbps"] == pytest.approx(2.0)
+    assert (row["bound"], row["peak_pct"]) == ("memory", pytest.approx(50.0))
+
+
+def test_the_share_of_peak_is_of_the_lower_roof() -> None:
+    compute = _row(measured(record(flops=2_000_000, traffic=2**19), 1e-3), PEAKS)
+    memory = _row(measured(record(flops=2**18, traffic=2**20), 2**18 / 5e8), PEAKS)
+    assert (compute["bound"], compute["peak_pct"]) == ("compute", pytest.approx(50.0))
+    assert (memory["bound"], memory["peak_pct"]) == ("memory", pytest.approx(50.0))
+
+
+def test_a_dtype_or_a_device_without_a_measured_peak_has_no_share() -> None:
+    for case in (record(dtype="float16"), record(device="cuda:0")):
+        row = _row(measured(case, 1e-3), PEAKS)
+        assert (row["bound"], row["peak_pct"]) == (None, None)
+
+
+class TestImpossibleRates:
+    def test_more_flops_than_the_peak_are_suspect_with_the_numbers(self) -> None:
+        row = _row(measured(record(op="matmul"), 2_000_000 / 4.3e9), PEAKS)
+        assert row["verdict"] == "suspect"
+        assert row["reason"] == (
+            "4.3 GFLOP/s is above the measured float32 peak of 4 GFLOP/s; measure the peaks anew"
+        )
+        assert row["time_us"] is not None
+
+    def test_five_per_cent_above_the_peak_are_within_its_error(self) -> None:
+        assert _row(measured(record(op="matmul"), 2_000_000 / 4.19e9), PEAKS)["verdict"] == "ok"
+
+    def test_a_convolution_above_the_peak_is_effective_and_keeps_its_verdict(self) -> None:
+        row = _row(measured(record(), 2_000_000 / 8e9, verdict="noisy", reason="load 3"), PEAKS)
+        assert row["verdict"] == "noisy"
+        assert row["reason"] == (
+            "effective: 8 GFLOP/s is above the measured float32 peak of 4 GFLOP/s; "
+            "Winograd or FFT does fewer operations than are counted; load 3"
+        )
+
+    def test_cold_bandwidth_above_that_of_memory_is_suspect(self) -> None:
+        row = _row(measured(record(op="copy", flops=0, traffic=2**16, cache="cold"), 2**16 / 2e9), PEAKS)
+        assert row["verdict"] == "suspect"
+        assert str(row["reason"]).startswith("2 GB/s cold is above the measured 1 GB/s of memory")
+
+    def test_hot_bandwidth_above_that_of_memory_is_the_caches(self) -> None:
+        row = _row(measured(record(op="copy", flops=0, traffic=2**16), 2**16 / 2e9), PEAKS)
+        assert row["verdict"] == "ok"
+
+    def test_a_failure_is_never_suspect(self) -> None:
+        measurement = replace(measured(record(op="matmul"), 1e-9), verdict="incorrect", reason="off by 2")
+        assert _row(measurement, PEAKS)["verdict"] == "incorrect"
+
+    def test_without_peaks_nothing_is_suspect(self) -> None:
+        assert _row(measured(record(op="matmul"), 1e-12))["verdict"] == "ok"

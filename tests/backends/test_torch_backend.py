@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dlbench.backends.torch.backend import TorchBackend
+from dlbench.backends.torch.clock import EventClock
+from dlbench.errors import UnsupportedError
+from dlbench.ops.dtypes import rounded
+from dlbench.timing.clock import HostClock
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # torch warns about what it does not find on the machine
+    import torch
+
+ONEDNN: Any = torch.backends.mkldnn
+CUDNN: Any = torch.backends.cudnn
+NNPACK: Any = torch.backends.nnpack
+
+
+@pytest.fixture
+def backend() -> Iterator[TorchBackend]:
+    threads = torch.get_num_threads()
+    yield TorchBackend("cpu", 1)
+    torch.set_num_threads(threads)
+
+
+def nnpack_enabled() -> bool:
+    (enabled,) = NNPACK.set_flags(True)
+    NNPACK.set_flags(enabled)
+    return bool(enabled)
+
+
+def flags() -> dict[str, object]:
+    return {
+        "onednn": ONEDNN.enabled,
+        "cudnn": CUDNN.enabled,
+        "nnpack": nnpack_enabled(),
+        "cudnn tf32": CUDNN.allow_tf32,
+        "cudnn benchmark": CUDNN.benchmark,
+        "precision": torch.get_float32_matmul_precision(),
+        "inference": torch.is_inference_mode_enabled(),
+    }
+
+
+def test_native_turns_the_vendors_libraries_off_and_nothing_else(backend: TorchBackend) -> None:
+    before = flags()
+    with backend.activate("native"):
+        inside = flags()
+    assert inside == {**before, "onednn": False, "cudnn": False, "nnpack": False, "inference": True}
+
+
+def test_library_leaves_torchs_defaults(backend: TorchBackend) -> None:
+    before = flags()
+    with backend.activate("library"):
+        assert flags() == {**before, "inference": True}
+
+
+@pytest.mark.parametrize("variant", ["library", "native"])
+def test_flags_are_restored_even_after_an_error(backend: TorchBackend, variant: str) -> None:
+    before = flags()
+    with pytest.raises(ZeroDivisionError), backend.activate(variant):
+        raise ZeroDivisionError
+    assert flags() == before
+
+
+def test_flags_that_the_user_had_off_stay_off(backend: TorchBackend) -> None:
+    was = ONEDNN.enabled
+    ONEDNN.enabled = False
+    try:
+        with backend.activate("native"):
+            pass
+        assert not ONEDNN.enabled
+    finally:
+        ONEDNN.enabled = was
+
+
+def test_an_output_made_under_a_variant_can_be_poisoned_outside(backend: TorchBackend) -> None:
+    with backend.activate("library"):
+        output = torch.ones(3)
+    backend.poison(output)
+    assert torch.isnan(output).all()
+
+
+def test_an_accelerator_is_refused_with_the_reason() -> None:
+    with pytest.raises(UnsupportedError) as raised:
+        TorchBackend("cuda:0", 1)
+    assert str(raised.value) == "this version measures torch on CPUs only, not on cuda:0; use --device cpu"
+
+
+def test_devices_are_the_processor_and_each_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    assert TorchBackend.devices() == ("cpu", "cuda:0", "cuda:1")
+
+
+def test_without_an_accelerator_there_is_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    assert TorchBackend.devices() == ("cpu",)
+
+
+def test_threads_are_set_and_reported(backend: TorchBackend) -> None:
+    assert torch.get_num_threads() == 1
+    assert backend.environment()["threads"] == "1"
+
+
+def test_the_libraries_are_found_in_what_torch_was_built_with(backend: TorchBackend) -> None:
+    assert torch.backends.mkldnn.is_available() == (backend.environment()["onednn"] != "none")
+    assert torch.backends.mkl.is_available() == (backend.environment()["mkl"] != "none")
+
+
+class Elsewhere:
+    device = torch.device("cuda:1")
+
+
+def test_work_on_an_accelerator_is_timed_by_device_events(backend: TorchBackend) -> None:
+    assert isinstance(backend.clock(), HostClock)
+    assert isinstance(backend.clock_for(torch.ones(1)), HostClock)
+    assert isinstance(backend.clock_for(torch.ones(1, device="meta")), HostClock)
+    assert isinstance(backend.clock_for(torch.float32), HostClock)
+    assert isinstance(backend.clock_for(Elsewhere()), EventClock)
+
+
+def test_an_allocation_that_fails_is_known_as_such(backend: TorchBackend) -> None:
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(2**50)
+    assert backend.is_out_of_memory(raised.value)
+
+
+def test_another_error_is_not_taken_for_a_lack_of_memory(backend: TorchBackend) -> None:
+    with pytest.raises(RuntimeError) as raised:
+        torch.ones(2, 3) @ torch.ones(2, 3)
+    assert not backend.is_out_of_memory(raised.value)
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=1))
+def test_bfloat16_is_rounded_as_the_inputs_are(numbers: list[float]) -> None:
+    values = np.array(numbers)
+    backend = TorchBackend("cpu", torch.get_num_threads())
+    assert np.array_equal(backend.host(backend.tensor(values, "bfloat16")), rounded(values, "bfloat16"))
