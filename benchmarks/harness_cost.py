@@ -32,7 +32,9 @@ def main() -> int:
     ratio = quantile([a / b for a, b in zip(ours, theirs, strict=True)], 0.5)
     cost = quantile(ours, 0.05)
     print(name())
-    print(f"dlbench {cost:.1f} ns a call, timeit {quantile(theirs, 0.05):.1f} ns; ratio {ratio:.2f} (median of {TURNS} pairs)")
+    print(
+        f"dlbench {cost:.1f} ns a call, timeit {quantile(theirs, 0.05):.1f} ns; ratio {ratio:.2f} (median of {TURNS} pairs)"
+    )
     return int(cost > GOAL_NS or ratio > 1)
 
 

@@ -37,9 +37,9 @@ def main() -> int:
     """Print times and imports; return 1 when a goal is missed."""
     print(name())
     missed = False
-    bare = []
     for arguments in (["--help"], ["list", "configs"]):
-        runs, bare = [], []
+        runs: list[float] = []
+        bare: list[float] = []
         for _ in range(RUNS):
             runs.append(seconds(*arguments))
             start = time.perf_counter()
@@ -48,7 +48,9 @@ def main() -> int:
         heavy = imported(*arguments)
         median = quantile(runs, 0.5)
         ratio = median / quantile(bare, 0.5)
-        print(f"dlbench {' '.join(arguments)}: {median:.3f} s, {ratio:.1f} × an empty Python; imports {heavy or 'nothing heavy'}")
+        print(
+            f"dlbench {' '.join(arguments)}: {median:.3f} s, {ratio:.1f} × an empty Python; imports {heavy or 'none'}"
+        )
         missed |= bool(heavy) or (arguments == ["--help"] and median > GOAL_S)
     return int(missed)
 

@@ -54,14 +54,22 @@ print(json.dumps(out))
 def plain(params: dict[str, dict[str, int]]) -> dict[str, list[float]]:
     """Return the samples of a plain loop in a fresh process, by layer."""
     job = json.dumps({"threads": usable_cores(), "layers": params, "seconds": SECONDS})
-    done = subprocess.run([sys.executable, "-c", PLAIN, job], check=True, capture_output=True, text=True, env=os.environ)
+    done = subprocess.run(
+        [sys.executable, "-c", PLAIN, job], check=True, capture_output=True, text=True, env=os.environ
+    )
     found: dict[str, list[float]] = json.loads(done.stdout)
     return found
 
 
 def ours(store: str) -> tuple[dict[str, list[float]], dict[str, dict[str, int]]]:
     """Return dlbench's samples from one round of fresh processes, and the problems' parameters, by layer."""
-    overrides = ["variants=torch:library", "baseline=null", "measure.rounds.min=1", "measure.rounds.max=1", f"measure.first_visit={SECONDS}"]
+    overrides = [
+        "variants=torch:library",
+        "baseline=null",
+        "measure.rounds.min=1",
+        "measure.rounds.max=1",
+        f"measure.first_visit={SECONDS}",
+    ]
     selected = "layer=" + "|".join(LAYERS)
     run = dlbench.run("conv", overrides=overrides, only=[selected], store=store, peaks=False)
     samples = {m.case.layer: list(m.rounds[0]) for m in run.record.measurements}

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy.engine import make_url
+
 from dlbench.analysis import table
 from dlbench.analysis.peaks import PEAKS_CONFIG, Peaks, find_peaks
 from dlbench.backends.catalogue import backends
@@ -31,12 +33,19 @@ MOST_CASES = 100_000
 """Cases beyond which a run must be confirmed: at the shortest visit of 50 ms, an hour and a half for one round."""
 
 
+PEAKS_SECONDS = 30.0
+"""What the peaks may take when they are measured before another run."""
+PEAKS_SHARE = 3
+"""A budget must be so many times that, or the run goes without; `dlbench run peaks` measures them at leisure."""
+
+
 @dataclass(frozen=True)
 class Run:
-    """A run's results: its measurements, and the peaks of the machine that they are held against."""
+    """A run's results: its measurements, the peaks that they are held against, and where it is stored."""
 
     record: measurement.Run
     peaks: Peaks | None
+    stored: str = ""
 
     @property
     def id(self) -> str:
@@ -139,7 +148,9 @@ def run(
     measured has been kept. Raises UserError for what the user can mend.
     """
     wanted = plan(config, only=only, overrides=overrides, device=device, budget=budget, precision=precision)
-    return execute(wanted, name=name, resume=resume, store=store, peaks=peaks, yes=yes, observer=observer or Silent())
+    return execute(
+        wanted, name=name, resume=resume, store=store, peaks=peaks, yes=yes, observer=observer or Silent()
+    )
 
 
 def execute(
@@ -150,13 +161,13 @@ def execute(
     with Store(store or default_url()) as opened:
         machine = this_machine(wanted.config.threads)
         budget = wanted.config.measure.budget
-        if peaks and find_peaks(opened, machine.environment) is None and wanted.config.name != PEAKS_CONFIG:
+        if peaks and _affords_peaks(wanted.config) and find_peaks(opened, machine.environment) is None:
             spent = _measure_peaks(opened, wanted.config.threads, machine, observer)
-            budget = None if budget is None else max(budget / 2, budget - spent)
+            budget = None if budget is None else budget - spent
         session = Session(wanted.config, list(wanted.cases()), machine, opened, observer, budget)
         _begin(session, name or wanted.config.name, resume=resume)
         session.measure()
-        return _result(opened, session.run_id)
+        return _result(opened, session.run_id, store)
 
 
 def refuse_too_many(wanted: Plan, *, yes: bool) -> None:
@@ -178,11 +189,21 @@ def _begin(session: Session, name: str, *, resume: bool) -> None:
         session.take_up(unfinished)
 
 
+def _affords_peaks(config: Config) -> bool:
+    """Return whether measuring the peaks first would leave the run most of its budget."""
+    budget = config.measure.budget
+    return config.name != PEAKS_CONFIG and (budget is None or budget >= PEAKS_SHARE * PEAKS_SECONDS)
+
+
 def _measure_peaks(store: Store, threads: int | None, machine: Machine, observer: Observer) -> float:
     """Run the built-in peaks config and return the seconds that it took."""
     config = load_config(PEAKS_CONFIG, [] if threads is None else [f"threads={threads}"])
+    config = config.with_limits(budget=PEAKS_SECONDS, precision=None)
+    observer.noted(
+        f"measuring this machine's peaks first, once: at most {PEAKS_SECONDS:.0f} s (--no-peaks leaves it out)"
+    )
     wanted = Plan(config, ("cpu",), ())
-    session = Session(config, list(wanted.cases()), machine, store, observer, config.measure.budget)
+    session = Session(config, list(wanted.cases()), machine, store, Silent(), config.measure.budget)
     start = session.now()
     session.begin(PEAKS_CONFIG)
     session.measure()
@@ -206,9 +227,14 @@ def load(source: str | Path, *, store: str = "") -> Run:
     if path.suffix in formats.READABLE:
         return Run(formats.read(path), None)
     with Store(store or default_url()) as opened:
-        return _result(opened, str(source))
+        return _result(opened, str(source), store)
 
 
-def _result(store: Store, reference: str) -> Run:
+def _result(store: Store, reference: str, url: str) -> Run:
     record = store.load(reference)
-    return Run(record, find_peaks(store, record.environment))
+    return Run(record, find_peaks(store, record.environment), printable_url(url or default_url()))
+
+
+def printable_url(url: str) -> str:
+    """Return a store's URL without its password."""
+    return make_url(url).render_as_string(hide_password=True) if "://" in url else url

@@ -43,32 +43,60 @@ class Kind(StrEnum):
     RUNS = "runs"
 
 
-StoreOption = Annotated[str, typer.Option("--store", metavar="URL", help="Database of runs: a path or an SQLAlchemy URL.")]
+StoreOption = Annotated[
+    str, typer.Option("--store", metavar="URL", help="Database of runs: a path or an SQLAlchemy URL.")
+]
 OutputOption = Annotated[
-    list[str], typer.Option("-o", "--output", metavar="FILE", help="Write the table: .csv, .json, .parquet or .md. Repeatable.")
+    list[str],
+    typer.Option(
+        "-o", "--output", metavar="FILE", help="Write the table: .csv, .json, .parquet or .md. Repeatable."
+    ),
 ]
 
 
 @app.command()
 def run(
-    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a built-in config.")],
+    config: Annotated[
+        str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a built-in config.")
+    ],
     only: Annotated[
-        list[str], typer.Option("--only", metavar="PATTERN", help="Keep matching cases: torch:*, layer=conv1, c=64. Repeatable.")
+        list[str],
+        typer.Option(
+            "--only", metavar="PATTERN", help="Keep matching cases: torch:*, layer=conv1, c=64. Repeatable."
+        ),
     ] = [],  # noqa: B006 - typer copies it
     set_: Annotated[
-        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change the config: dtype=float64, measure.visit=1s. Repeatable.")
+        list[str],
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change the config: dtype=float64, measure.visit=1s. Repeatable.",
+        ),
     ] = [],  # noqa: B006 - typer copies it
     device: Annotated[
-        list[str], typer.Option("--device", metavar="NAME", help="Measure on this device: cpu, cuda:0, all. Repeatable.")
+        list[str],
+        typer.Option(
+            "--device", metavar="NAME", help="Measure on this device: cpu, cuda:0, all. Repeatable."
+        ),
     ] = [],  # noqa: B006 - typer copies it
     budget: Annotated[str | None, typer.Option(metavar="TIME", help="Stop after so long: 90s, 3m.")] = None,
-    precision: Annotated[str | None, typer.Option(metavar="SHARE", help="Stop a case at this half width: 1%.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cases and an estimate; measure nothing.")] = False,
-    name: Annotated[str, typer.Option(metavar="NAME", help="What to call the run; default: the config's name.")] = "",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished run of that name.")] = False,
+    precision: Annotated[
+        str | None, typer.Option(metavar="SHARE", help="Stop a case at this half width: 1%.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the cases and an estimate; measure nothing.")
+    ] = False,
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="What to call the run; default: the config's name.")
+    ] = "",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the newest unfinished run of that name.")
+    ] = False,
     store: StoreOption = "",
     output: OutputOption = [],  # noqa: B006 - typer copies it
-    peaks: Annotated[bool, typer.Option(help="Measure this machine's peaks once, where they are not known yet.")] = True,
+    peaks: Annotated[
+        bool, typer.Option(help="Measure this machine's peaks once, where they are not known yet.")
+    ] = True,
     yes: Annotated[bool, typer.Option("--yes", help="Measure however many cases there are.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
@@ -85,10 +113,14 @@ def run(
     observer = _observer(console, store)
     resuming = f"dlbench run {config} --resume" + (f" --name {name}" if name else "")
     try:
-        done = api.execute(plan, name=name, resume=resume, store=store, peaks=peaks, yes=yes, observer=observer)
+        done = api.execute(
+            plan, name=name, resume=resume, store=store, peaks=peaks, yes=yes, observer=observer
+        )
     except KeyboardInterrupt:
         observer.close()
-        _errors().print(f"\nInterrupted; everything measured so far is kept. Go on with:\n  {resuming}", highlight=False)
+        _errors().print(
+            f"\nInterrupted; everything measured so far is kept. Go on with:\n  {resuming}", highlight=False
+        )
         raise typer.Exit(EXIT_INTERRUPTED) from None
     finally:
         observer.close()
@@ -100,7 +132,9 @@ def run(
 
 @app.command()
 def show(
-    reference: Annotated[str, typer.Argument(metavar="RUN", help="A run's id or name, `latest`, or an exported file.")] = "latest",
+    reference: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run's id or name, `latest`, or an exported file.")
+    ] = "latest",
     store: StoreOption = "",
     output: OutputOption = [],  # noqa: B006 - typer copies it
 ) -> None:
@@ -132,8 +166,10 @@ def _rows(kind: Kind, store: str) -> list[dict[str, str]]:
             return inventory.backend_rows()
         case Kind.DEVICES:
             return inventory.device_rows()
-        case Kind.SUITES | Kind.CONFIGS:
-            return inventory.file_rows(kind.value)
+        case Kind.SUITES:
+            return inventory.file_rows("suites")
+        case Kind.CONFIGS:
+            return inventory.file_rows("configs")
         case Kind.RUNS:
             return inventory.run_rows(store)
 
@@ -180,13 +216,16 @@ def _observer(console: Console, store: str) -> Live | Plain:
 def _print_run(console: Console, run: Run) -> None:
     from dlbench.report.console import print_table
 
-    print_table(console, run.record, run.frame())
+    print_table(console, run.record, run.frame(), stored=run.stored)
 
 
 def _console(*, quiet: bool = False) -> Console:
     from rich.console import Console
 
-    return Console(quiet=quiet)
+    console = Console(quiet=quiet)
+    if not console.is_terminal:
+        console.width = 100  # a pipe or a log has no width of its own
+    return console
 
 
 def _errors() -> Console:

@@ -14,7 +14,7 @@ from dlbench.devices.device import Device
 from dlbench.devices.environment import devices, environment, quietness, warnings
 from dlbench.errors import DlbenchError
 from dlbench.ops.catalogue import ops
-from dlbench.plan.builtin import builtin_names, builtin_path
+from dlbench.plan.builtin import Kind, builtin_names, builtin_path
 from dlbench.plan.case import Case
 from dlbench.plan.estimate import LOOKED_AT, estimate
 from dlbench.plan.yaml import load_yaml
@@ -29,7 +29,9 @@ def op_rows() -> list[Row]:
     return [
         {
             "op": name,
-            "parameters": ", ".join(_parameter(field, info.is_required(), info.default) for field, info in op.model_fields.items()),
+            "parameters": ", ".join(
+                _parameter(field, info.is_required(), info.default) for field, info in op.model_fields.items()
+            ),
             "directions": ", ".join(op.directions),
             "what": op.summary,
         }
@@ -69,7 +71,7 @@ def device_rows() -> list[Row]:
     ]
 
 
-def file_rows(kind: str) -> list[Row]:
+def file_rows(kind: Kind) -> list[Row]:
     """Return every built-in suite or config with its description."""
     rows = []
     for name in builtin_names(kind):
@@ -127,7 +129,7 @@ def _device_facts(device: Device) -> Row:
     return {name: fact for name, fact in facts.items() if fact}
 
 
-def _backend_facts(name: str, threads: int) -> Mapping[str, str] | Row:
+def _backend_facts(name: str, threads: int) -> Row:
     try:
         return dict(backends()[name].load()("cpu", threads).environment())
     except DlbenchError as error:

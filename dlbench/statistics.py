@@ -64,7 +64,9 @@ def estimate(rounds: Rounds, q: float) -> Interval:
     variance = _bootstrap_variance(thinned, q)
     count = len(thinned)
     if count > 1:
-        between = float(np.var([math.log(quantile(samples.tolist(), q)) for samples in thinned], ddof=1)) / count
+        between = (
+            float(np.var([math.log(quantile(samples.tolist(), q)) for samples in thinned], ddof=1)) / count
+        )
         variance = max(variance * count / (count - 1), between)
     return _student(value, variance, count)
 

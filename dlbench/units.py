@@ -44,10 +44,8 @@ def parse_fraction(text: str | float) -> float:
     Raises ValueError when the text is no fraction strictly between 0 and 1.
     """
     try:
-        if isinstance(text, str) and text.strip().endswith("%"):
-            fraction = float(text.strip()[:-1]) / 100
-        else:
-            fraction = float(text)
+        percent = isinstance(text, str) and text.strip().endswith("%")
+        fraction = float(str(text).strip().removesuffix("%")) / (100 if percent else 1)
     except ValueError:
         raise ValueError(f"`{text}` is not a fraction; write 1% or 0.01") from None
     if not 0 < fraction < 1:

@@ -1,4 +1,4 @@
-"""Shared by all tests: the helper modules here can be imported, the fake backend is installed, and no test touches the user's own store."""
+"""For all tests: this folder can be imported, the fake backend is installed, and the user's own store is not touched."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "plugin")]
+
+
+# No deadlines: how long an example takes says how busy the machine is.
+settings.register_profile("dlbench", deadline=None)
+settings.load_profile("dlbench")
 
 
 @pytest.fixture(autouse=True)

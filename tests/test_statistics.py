@@ -95,11 +95,17 @@ def test_intervals_cover_at_least_nine_in_ten(rounds: int, between: float) -> No
 
     def draw(count: int) -> list[list[float]]:
         return [
-            np.exp(rng.normal(0, between) + np.abs(rng.normal(0, disturbance, per_round))).tolist() for _ in range(count)
+            np.exp(rng.normal(0, between) + np.abs(rng.normal(0, disturbance, per_round))).tolist()
+            for _ in range(count)
         ]
 
     truth = quantile([s for samples in draw(4000) for s in samples], 0.05)
-    covered = sum(found.low <= truth <= found.high for found in (estimate(draw(rounds), 0.05) for _ in range(trials)))
-    paired = sum(found.low <= 1 <= found.high for found in (ratio(draw(rounds), draw(rounds), 0.05) for _ in range(trials)))
+    covered = sum(
+        found.low <= truth <= found.high for found in (estimate(draw(rounds), 0.05) for _ in range(trials))
+    )
+    paired = sum(
+        found.low <= 1 <= found.high
+        for found in (ratio(draw(rounds), draw(rounds), 0.05) for _ in range(trials))
+    )
     assert covered / trials >= 0.88
     assert paired / trials >= 0.90

@@ -19,7 +19,17 @@ from dlbench.units import (
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("3m", 180), ("90s", 90), ("1m30s", 90), ("250ms", 0.25), ("1.5h", 5400), ("2 min", 120), ("10us", 1e-5), (4, 4), ("7", 7)],
+    [
+        ("3m", 180),
+        ("90s", 90),
+        ("1m30s", 90),
+        ("250ms", 0.25),
+        ("1.5h", 5400),
+        ("2 min", 120),
+        ("10us", 1e-5),
+        (4, 4),
+        ("7", 7),
+    ],
 )
 def test_durations_are_read(text: str | float, seconds: float) -> None:
     assert parse_duration(text) == pytest.approx(seconds)
@@ -42,7 +52,9 @@ def test_what_is_no_fraction_is_refused(text: str | float) -> None:
         parse_fraction(text)
 
 
-@pytest.mark.parametrize(("text", "count"), [("64KiB", 65536), ("2GB", 2 * 10**9), ("1.5 MiB", 1572864), (12, 12), ("12", 12)])
+@pytest.mark.parametrize(
+    ("text", "count"), [("64KiB", 65536), ("2GB", 2 * 10**9), ("1.5 MiB", 1572864), (12, 12), ("12", 12)]
+)
 def test_bytes_are_read(text: str | int, count: int) -> None:
     assert parse_bytes(text) == count
 
@@ -58,7 +70,15 @@ def test_no_text_breaks_a_parser(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(1.2345e-5, "12.3 µs"), (9.999e-4, "1.00 ms"), (0.9996, "1.00 s"), (5e-9, "5.00 ns"), (125, "2m05s"), (7260, "2h01m"), (42, "42.0 s")],
+    [
+        (1.2345e-5, "12.3 µs"),
+        (9.999e-4, "1.00 ms"),
+        (0.9996, "1.00 s"),
+        (5e-9, "5.00 ns"),
+        (125, "2m05s"),
+        (7260, "2h01m"),
+        (42, "42.0 s"),
+    ],
 )
 def test_durations_are_printed_with_three_digits(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
@@ -69,7 +89,9 @@ def test_a_printed_duration_reads_back_within_its_digits(seconds: float) -> None
     assert parse_duration(format_duration(seconds)) == pytest.approx(seconds, rel=6e-3)
 
 
-@pytest.mark.parametrize(("value", "text"), [(1234.5, "1234"), (12.345, "12.3"), (0.012345, "0.0123"), (9.996, "10.0"), (0, "0")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(1234.5, "1234"), (12.345, "12.3"), (0.012345, "0.0123"), (9.996, "10.0"), (0, "0")]
+)
 def test_significant_digits(value: float, text: str) -> None:
     assert significant(value) == text
 

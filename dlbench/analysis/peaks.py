@@ -1,102 +1,112 @@
-"""The measured roofs of a machine, and how near a case comes to them."""
+"""What a machine can do at most, as dlbench measured it, and how close a case comes.
+
+The roofline model (S. Williams, A. Waterman, D. Patterson, Roofline, CACM 52(4), 2009): a call that does I
+operations per compulsory byte runs at no more than min(peak FLOP/s, I * bandwidth). Peaks are an ordinary run
+of the config `peaks`: matrix products for FLOP/s, the STREAM triad over a range of working sets for
+bandwidth.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
-from dlbench.errors import SelectionError
-from dlbench.results.measurement import FAILURES, CaseRecord, Run, Verdict
+from dlbench.analysis.headline import headline
+from dlbench.results.measurement import CaseRecord, Run
 from dlbench.results.store import Store
-from dlbench.statistics import LOW_QUANTILE, estimate
 
 PEAKS_CONFIG = "peaks"
-TOLERATED = 1.05
-"""A peak is measured too; what exceeds it by less is as fast as the peak."""
+IMPOSSIBLE = 1.05
+"""A rate so far above the measured peak is no luck: peaks are measured to a few per cent."""
+_COMPUTE_OP = "matmul"
+_BANDWIDTH_OP = "triad"
+
+Bound = Literal["compute", "memory"]
 
 
-@dataclass(frozen=True)
-class Peaks:
-    """What the machine was measured to do at best.
+class Ceiling(NamedTuple):
+    """The roof over one case: `rate` in FLOP/s, or bytes/s for an op without operations."""
 
-    `flops` are operations per second by dtype; `bandwidths` bytes per second by working set in bytes, ascending.
+    rate: float
+    bound: Bound
+
+
+@dataclass(frozen=True, slots=True)
+class Roof:
+    """One device's measured peaks.
+
+    `flops` is FLOP/s by dtype; `bandwidths` pairs a working set in bytes with bytes/s, the smallest set
+    first.
     """
 
     flops: Mapping[str, float]
     bandwidths: tuple[tuple[int, float], ...]
 
-    def bandwidth(self, case: CaseRecord) -> float | None:
-        """Return the bandwidth that bounds a case: of memory when cold, of the level that its data fits when hot."""
+    def bandwidth(self, traffic: int, cache: str) -> float | None:
+        """Return the bytes/s that a call over so many bytes can have at most, None where none was measured.
+
+        Hot, its data may be in any cache that holds them: the best of all working sets at least as large.
+        Cold, they come from memory: the largest working set.
+        """
         if not self.bandwidths:
             return None
-        largest = self.bandwidths[-1][1]
-        if case.cache == "cold":
-            return largest
-        return max((rate for size, rate in self.bandwidths if size >= case.traffic), default=largest)
+        reaching = [rate for size, rate in self.bandwidths if size >= traffic]
+        return max(reaching) if reaching and cache == "hot" else self.bandwidths[-1][1]
 
-    def roof(self, case: CaseRecord) -> tuple[float, str] | None:
-        """Return the shortest possible time of a call in seconds, and whether compute or memory sets it."""
-        bandwidth = self.bandwidth(case)
-        if bandwidth is None:
+    def over(self, case: CaseRecord) -> Ceiling | None:
+        """Return the roof over a case, None where a peak that it needs was not measured."""
+        bandwidth = self.bandwidth(case.traffic, case.cache)
+        if bandwidth is None or not case.traffic:
             return None
-        memory = case.traffic / bandwidth
-        if case.flops == 0 or case.dtype not in self.flops:
-            return (memory, "memory") if case.flops == 0 else None
-        compute = case.flops / self.flops[case.dtype]
-        return (compute, "compute") if compute >= memory else (memory, "memory")
-
-    def suspicion(self, case: CaseRecord, seconds: float) -> tuple[Verdict, str] | None:
-        """Return why a time is too good to be true, or None."""
-        peak = self.flops.get(case.dtype)
-        rate = case.flops / seconds
-        if peak is not None and rate > TOLERATED * peak and case.op != "conv2d":
-            return "suspect", f"{rate / 1e9:.4g} GFLOP/s is above the measured peak of {peak / 1e9:.4g}"
-        moved = case.traffic / seconds
-        if case.cache == "cold" and self.bandwidths and moved > TOLERATED * self.bandwidths[-1][1]:
-            measured = self.bandwidths[-1][1]
-            return "suspect", f"{moved / 1e9:.4g} GB/s with a cold cache is above the measured {measured / 1e9:.4g}"
-        return None
+        if not case.flops:
+            return Ceiling(bandwidth, "memory")
+        compute = self.flops.get(case.dtype)
+        if compute is None:
+            return None
+        memory = bandwidth * case.flops / case.traffic
+        return Ceiling(compute, "compute") if compute <= memory else Ceiling(memory, "memory")
 
 
-def effective(peaks: Peaks, case: CaseRecord, seconds: float) -> str:
-    """Return the note for a convolution above the peak: Winograd or FFT does fewer operations than are counted."""
-    peak = peaks.flops.get(case.dtype)
-    if case.op != "conv2d" or peak is None or case.flops / seconds <= TOLERATED * peak:
-        return ""
-    return "effective rate: above the peak by doing fewer operations than counted (Winograd or FFT)"
+@dataclass(frozen=True, slots=True)
+class Peaks:
+    """The measured roofs of a machine's devices, by device."""
+
+    roofs: Mapping[str, Roof]
+
+    def roof(self, device: str) -> Roof:
+        """Return a device's roof, an empty one where nothing was measured."""
+        return self.roofs.get(device, Roof({}, ()))
 
 
 def peaks_from(run: Run) -> Peaks:
-    """Return the best product per dtype and the triad bandwidths by working set, over all variants."""
-    flops: dict[str, float] = {}
-    bandwidths: dict[int, float] = {}
+    """Return the peaks that a run measured: the best of its variants for each dtype and each working set."""
+    flops: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    bandwidths: defaultdict[str, dict[int, float]] = defaultdict(dict)
     for measurement in run.measurements:
-        if not measurement.rounds or measurement.verdict in FAILURES:
+        case, time = measurement.case, headline(measurement)
+        if time is None:
             continue
-        case, seconds = measurement.case, estimate(measurement.rounds, LOW_QUANTILE).value
-        if case.op == "matmul":
-            flops[case.dtype] = max(flops.get(case.dtype, 0.0), case.flops / seconds)
-        elif case.op == "triad":
-            bandwidths[case.traffic] = max(bandwidths.get(case.traffic, 0.0), case.traffic / seconds)
-    return Peaks(flops, tuple(sorted(bandwidths.items())))
+        if case.op == _COMPUTE_OP:
+            _keep_best(flops[case.device], case.dtype, case.flops / time.value)
+        elif case.op == _BANDWIDTH_OP:
+            _keep_best(bandwidths[case.device], case.traffic, case.traffic / time.value)
+    devices = sorted(flops.keys() | bandwidths.keys())
+    return Peaks({name: Roof(flops[name], tuple(sorted(bandwidths[name].items()))) for name in devices})
+
+
+def _keep_best(best: dict[Any, float], key: Any, rate: float) -> None:
+    best[key] = max(rate, best.get(key, 0.0))
 
 
 def find_peaks(store: Store, environment: Mapping[str, Any]) -> Peaks | None:
-    """Return the newest finished peaks measured on the same machine with the same libraries, None where there are none."""
-    wanted = fingerprint(environment)
-    for summary in sorted(store.runs(), key=lambda run: run.started, reverse=True):
-        if summary.name != PEAKS_CONFIG or not summary.finished:
-            continue
-        try:
-            run = store.load(summary.id)
-        except SelectionError:  # deleted meanwhile by another dlbench
-            continue
-        if fingerprint(run.environment) == wanted:
-            return peaks_from(run)
+    """Return the peaks of the machine that an environment describes, from its newest finished peaks run.
+
+    The fingerprint must be the same: another machine, thread count or library version has other peaks.
+    """
+    fingerprint = (environment.get("machine") or {}).get("fingerprint")
+    for summary in store.runs():
+        if summary.name == PEAKS_CONFIG and summary.finished and summary.fingerprint == fingerprint:
+            return peaks_from(store.load(summary.id))
     return None
-
-
-def fingerprint(environment: Mapping[str, Any]) -> str:
-    """Return what identifies machine, libraries and threads, empty where it was not recorded."""
-    return str(environment.get("machine", {}).get("fingerprint", ""))

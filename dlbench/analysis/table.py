@@ -1,83 +1,119 @@
-"""The table: one row a case, never dropped, the columns of the contract."""
+"""The table: one row a case, the columns of the contract."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
-from dlbench.analysis.peaks import Peaks, effective
-from dlbench.analysis.speedup import baselines, speedup
-from dlbench.results.measurement import COLUMNS, FAILURES, Measurement, Run
-from dlbench.statistics import LOW_QUANTILE, estimate, median_of_medians
+from dlbench.analysis.headline import headline
+from dlbench.analysis.peaks import IMPOSSIBLE, Peaks, Roof
+from dlbench.analysis.speedup import speedups
+from dlbench.results.measurement import COLUMNS, CaseRecord, Kind, Measurement, Run
+from dlbench.statistics import Interval, median_of_medians
 
-MEDIAN = 0.5
-DTYPES = {"text": "string", "json": "string", "integer": "Int64", "number": "float64"}
-MICRO = 1e6
+DTYPES: Mapping[Kind, str] = {"text": "string", "json": "string", "integer": "Int64", "number": "float64"}
+"""pandas' type for each kind of column; text that does not apply is empty, what is unknown is missing."""
+_MICRO = 1e6
+_GIGA = 1e9
+_MIB = 2**20
 
-Row = dict[str, object]
-
-
-def frame(run: Run, peaks: Peaks | None) -> pd.DataFrame:
-    """Return a run's table; what is unknown is missing, never 0."""
-    over = baselines(run.measurements)
-    rows = [_row(run.id, m, over.get(m.case.key), peaks) for m in run.measurements]
-    table = pd.DataFrame(rows, columns=[column.name for column in COLUMNS])
-    return table.astype({column.name: DTYPES[column.kind] for column in COLUMNS})
+Cells = dict[str, Any]
 
 
-def _row(run_id: str, measurement: Measurement, baseline: Measurement | None, peaks: Peaks | None) -> Row:
-    case = measurement.case
-    row: Row = {column.name: getattr(case, column.name, None) for column in COLUMNS}
-    row |= {"run": run_id, "verdict": measurement.verdict, "reason": measurement.reason}
-    row["intensity"] = case.flops / case.traffic if case.traffic else None
-    row |= _checked(measurement)
-    if not measurement.rounds or measurement.verdict in FAILURES:
-        return row | {"samples": 0, "rounds": 0}
-    return row | _timed(measurement, baseline) | _held_against(measurement, peaks)
+def frame(run: Run, peaks: Peaks | None = None) -> pd.DataFrame:
+    """Return the run's table: a row for every measurement, in their order, with the contract's columns.
+
+    With the machine's peaks, `peak_pct` and `bound` are filled and a rate that cannot be is `suspect`.
+    """
+    over_baseline = speedups(run)
+    rows = [
+        _row(run.id, measurement, over_baseline.get(measurement.case.key), peaks or Peaks({}))
+        for measurement in run.measurements
+    ]
+    return pd.DataFrame(
+        {
+            column.name: pd.Series([row.get(column.name) for row in rows], dtype=DTYPES[column.kind])
+            for column in COLUMNS
+        }
+    )
 
 
-def headline_quantile(device: str) -> float:
-    """Return the headline's quantile: low on a processor, the median on an accelerator."""
-    return LOW_QUANTILE if device == "cpu" else MEDIAN
+def _row(run_id: str, measurement: Measurement, speedup: Interval | None, peaks: Peaks) -> Cells:
+    case, time = measurement.case, headline(measurement)
+    cells = {"run": run_id} | {name: getattr(case, name) for name in _COPIED} | _observed(measurement)
+    if case.traffic:
+        cells["intensity"] = case.flops / case.traffic
+    if speedup is not None:
+        cells |= {"speedup": speedup.value, "speedup_low": speedup.low, "speedup_high": speedup.high}
+    if time is None:
+        return cells
+    roof = peaks.roof(case.device)
+    return cells | _times(measurement, time) | _rates(case, time, roof) | _judged(measurement, time, roof)
 
 
-def _checked(measurement: Measurement) -> Row:
-    errors = [v.max_rel_error for v in measurement.visits if v.max_rel_error is not None]
-    held = [v.peak_memory for v in measurement.visits if v.peak_memory is not None]
+_COPIED = tuple(column.name for column in COLUMNS if column.name in CaseRecord.__dataclass_fields__)
+
+
+def _observed(measurement: Measurement) -> Cells:
+    """Return what the visits saw beside the time."""
+    errors = [visit.max_rel_error for visit in measurement.visits if visit.max_rel_error is not None]
+    memory = [visit.peak_memory for visit in measurement.visits if visit.peak_memory is not None]
     return {
         "max_rel_error": max(errors, default=None),
-        "peak_memory_mib": max(held) / 2**20 if held else None,
+        "peak_memory_mib": max(memory) / _MIB if memory else None,
+        "samples": sum(map(len, measurement.rounds)),
+        "rounds": len(measurement.rounds),
+        "verdict": measurement.verdict,
+        "reason": measurement.reason,
     }
 
 
-def _timed(measurement: Measurement, baseline: Measurement | None) -> Row:
-    case, rounds, q = measurement.case, measurement.rounds, headline_quantile(measurement.case.device)
-    time = estimate(rounds, q)
-    faster = speedup(measurement, baseline, q)
+def _times(measurement: Measurement, time: Interval) -> Cells:
     return {
-        "time_us": time.value * MICRO,
-        "time_low_us": time.low * MICRO,
-        "time_high_us": time.high * MICRO,
-        "median_us": median_of_medians(rounds) * MICRO,
-        "gflops": case.flops / time.value / 1e9,
-        "gbps": case.traffic / time.value / 1e9,
-        "speedup": faster and faster.value,
-        "speedup_low": faster and faster.low,
-        "speedup_high": faster and faster.high,
-        "samples": sum(map(len, rounds)),
-        "rounds": len(rounds),
+        "time_us": time.value * _MICRO,
+        "time_low_us": time.low * _MICRO,
+        "time_high_us": time.high * _MICRO,
+        "median_us": median_of_medians(measurement.rounds) * _MICRO,
     }
 
 
-def _held_against(measurement: Measurement, peaks: Peaks | None) -> Row:
-    if peaks is None or measurement.case.device != "cpu":
-        return {}
-    case = measurement.case
-    seconds = estimate(measurement.rounds, headline_quantile(case.device)).value
-    found: Row = {}
-    if (roof := peaks.roof(case)) is not None:
-        found = {"peak_pct": 100 * roof[0] / seconds, "bound": roof[1]}
-    if (suspicion := peaks.suspicion(case, seconds)) is not None:
-        found |= {"verdict": suspicion[0], "reason": suspicion[1]}
-    elif note := effective(peaks, case, seconds):
-        found["reason"] = "; ".join(part for part in (measurement.reason, note) if part)
-    return found
+def _rates(case: CaseRecord, time: Interval, roof: Roof) -> Cells:
+    """Return the rates of one call; an op without operations has no FLOP/s."""
+    cells: Cells = {"gbps": case.traffic / time.value / _GIGA}
+    if case.flops:
+        cells["gflops"] = case.flops / time.value / _GIGA
+    ceiling = roof.over(case)
+    if ceiling is not None:
+        rate = (case.flops or case.traffic) / time.value
+        cells |= {"peak_pct": 100 * rate / ceiling.rate, "bound": ceiling.bound}
+    return cells
+
+
+def _judged(measurement: Measurement, time: Interval, roof: Roof) -> Cells:
+    """Return another verdict and reason where the rate is above what the device was measured to do.
+
+    A convolution may do fewer operations than are counted (Winograd, FFT), so its rate is `effective`, not
+    suspect.
+    """
+    case, reason = measurement.case, measurement.reason
+    gflops, peak = case.flops / time.value / _GIGA, roof.flops.get(case.dtype, float("inf")) / _GIGA
+    if gflops > IMPOSSIBLE * peak:
+        above = f"{gflops:.4g} GFLOP/s is above the measured {case.dtype} peak of {peak:.4g} GFLOP/s"
+        if case.op.startswith("conv"):
+            effective = f"effective: {above}; Winograd or FFT does fewer operations than are counted"
+            return {"reason": _joined(effective, reason)}
+        return {"verdict": "suspect", "reason": _joined(f"{above}; measure the peaks anew", reason)}
+    bandwidth, gbps = roof.bandwidth(case.traffic, case.cache), case.traffic / time.value / _GIGA
+    if case.cache == "cold" and bandwidth is not None and gbps > IMPOSSIBLE * bandwidth / _GIGA:
+        above = f"{gbps:.4g} GB/s cold is above the measured {bandwidth / _GIGA:.4g} GB/s of memory"
+        return {
+            "verdict": "suspect",
+            "reason": _joined(f"{above}; the cache may not have been cold, or the peaks are old", reason),
+        }
+    return {}
+
+
+def _joined(*reasons: str) -> str:
+    return "; ".join(reason for reason in reasons if reason)

@@ -1,44 +1,107 @@
-"""What a whole network takes: its layers' times, weighted by how often each occurs."""
+"""What a whole network costs: the sum over its layers, each as often as it occurs."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
 import pandas as pd
 
-KEYS = ["suite", "dtype", "direction", "cache", "data", "backend", "variant", "device"]
+SHARED = ("suite", "setting", "dtype", "direction", "cache", "data")
+"""What the layers of one total have in common."""
+IMPLEMENTATION = ("backend", "variant", "device")
+TYPES: Mapping[str, str] = {
+    **dict.fromkeys((*SHARED, *IMPLEMENTATION), "string"),
+    **dict.fromkeys(("layers", "problems", "missing"), "Int64"),
+    **dict.fromkeys(("time_us", "gflops", "speedup"), "float64"),
+}
 
 
-def totals(table: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per suite and variant: layers, missing layers, total time in µs, GFLOP/s and speed-up.
+def totals(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each network and implementation.
 
-    A total is given only when every layer has a time: a sum over a part must not pose as the whole. The speed-up is
-    over the variant whose layers' speed-ups are all 1, the baseline.
+    `layers` counts the layers that the run asked for, `problems` the distinct ones among them, `missing` the
+    distinct ones without a time; with any missing there is no `time_us`, since a sum over a part would pose
+    as the whole. `setting` names the parameters that one layer was measured with more than one value of, such
+    as "n=8". `speedup` is the baseline's total over this one: on the same device, else on the only one that
+    has the baseline.
     """
-    networks = table[table["suite"] != ""]
-    rows = [_total(dict(zip(KEYS, key, strict=True)), group) for key, group in networks.groupby(KEYS, sort=False)]
-    found = pd.DataFrame(rows, columns=[*KEYS, "layers", "missing", "time_us", "gflops", "is_baseline"])
-    found["speedup"] = [_over_baseline(found, row) for _, row in found.iterrows()]
-    return found.drop(columns="is_baseline")
+    layers = frame[frame["suite"] != ""]
+    layers = layers.assign(
+        setting=_settings(layers), identity=layers["layer"].where(layers["layer"] != "", layers["problem"])
+    )
+    rows = [
+        row
+        for shared, network in layers.groupby(list(SHARED), sort=False)
+        for row in _network(dict(zip(SHARED, cast(tuple[Any, ...], shared), strict=True)), network)
+    ]
+    return pd.DataFrame(
+        {name: pd.Series([row[name] for row in rows], dtype=kind) for name, kind in TYPES.items()}
+    )
 
 
-def _total(key: dict[str, object], group: pd.DataFrame) -> dict[str, object]:
-    missing = int(group["time_us"].isna().sum())
-    count = group["count"].astype("float64")
-    whole = missing == 0
-    time = float((group["time_us"] * count).sum()) if whole else None
-    operations = float((group["gflops"] * group["time_us"] * count).sum()) if whole else None
-    return key | {
-        "layers": int(group["count"].sum()),
+def _settings(layers: pd.DataFrame) -> list[str]:
+    """Return for each row the parameters, with their values, that vary within a layer of the row's suite."""
+    parameters = [json.loads(text) for text in layers["params"]]
+    seen: dict[tuple[str, str], dict[str, set[str]]] = {}
+    places = list(zip(layers["suite"], layers["layer"], strict=True))
+    for place, values in zip(places, parameters, strict=True):
+        for name, value in values.items():
+            seen.setdefault(place, {}).setdefault(name, set()).add(str(value))
+    varying: dict[str, set[str]] = {}
+    for (suite, layer), values in seen.items():
+        if layer:
+            varying.setdefault(suite, set()).update(name for name, found in values.items() if len(found) > 1)
+    return [
+        " ".join(f"{name}={value}" for name, value in values.items() if name in varying.get(suite, ()))
+        for (suite, _), values in zip(places, parameters, strict=True)
+    ]
+
+
+def _network(shared: Mapping[str, Any], network: pd.DataFrame) -> list[dict[str, Any]]:
+    wanted = network.groupby("identity")["count"].max()
+    groups = {
+        cast(tuple[str, ...], name): rows for name, rows in network.groupby(list(IMPLEMENTATION), sort=False)
+    }
+    summed = {name: _sum(rows, wanted) for name, rows in groups.items()}
+    baselines = {name: summed[name]["time_us"] for name, rows in groups.items() if _is_baseline(rows)}
+    return [
+        {
+            **shared,
+            **dict(zip(IMPLEMENTATION, name, strict=True)),
+            **total,
+            "speedup": _baseline_time(name, baselines) / total["time_us"],
+        }
+        for name, total in summed.items()
+    ]
+
+
+def _sum(rows: pd.DataFrame, wanted: pd.Series[Any]) -> dict[str, Any]:
+    measured = rows[rows["time_us"].notna()]
+    missing = len(wanted) - measured["identity"].nunique()
+    counts = measured["count"].astype("float64")
+    summed = float((counts * measured["time_us"]).sum())
+    time = summed if summed and not missing else float("nan")
+    # An op without operations has no FLOP/s, and adds none.
+    kiloflops = float((counts * measured["time_us"] * measured["gflops"].fillna(0.0)).sum())
+    return {
+        "layers": int(wanted.sum()),
+        "problems": len(wanted),
         "missing": missing,
         "time_us": time,
-        "gflops": operations / time if time and operations is not None else None,
-        "is_baseline": whole and bool((group["speedup"] == 1.0).all()),
+        "gflops": kiloflops / time if kiloflops else float("nan"),
     }
 
 
-def _over_baseline(found: pd.DataFrame, row: pd.Series) -> float | None:  # type: ignore[type-arg]  # a row of mixed types
-    base = found[found["is_baseline"]]
-    for name in ("suite", "dtype", "direction", "cache", "data"):
-        base = base[base[name] == row[name]]
-    if len(base) != 1 or pd.isna(row["time_us"]):
-        return None
-    return float(base["time_us"].iloc[0]) / float(row["time_us"])
+def _is_baseline(rows: pd.DataFrame) -> bool:
+    """Return whether these are the baseline's rows: only its speed-up has an interval without width."""
+    return bool((rows["speedup_low"] == rows["speedup_high"]).any())
+
+
+def _baseline_time(name: tuple[str, ...], baselines: Mapping[tuple[str, ...], float]) -> float:
+    device = name[-1]
+    same_device = [time for other, time in baselines.items() if other[-1] == device]
+    if same_device:
+        return same_device[0]
+    return next(iter(baselines.values())) if len(baselines) == 1 else float("nan")

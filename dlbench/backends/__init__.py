@@ -1,1 +1,1 @@
-
+"""How it is computed: one folder for each framework."""

@@ -18,7 +18,7 @@ from dlbench.timing.clock import Call, Clock, HostClock
 
 Tensor = Any
 Prepare = Callable[..., Call]
-"""`prepare(problem, *tensors) -> Call`: tensors in the order of `op.inputs`; all that is not to be timed happens here."""
+"""`prepare(problem, *tensors) -> Call`: tensors in the order of `op.inputs`; what is not timed happens here."""
 F = TypeVar("F", bound=Prepare)
 
 _MARK = "__dlbench_implementations__"
@@ -82,7 +82,7 @@ def implements(
 ) -> Callable[[F], F]:
     """Mark `prepare(problem, *tensors) -> Call` as a variant's way to compute an op.
 
-    The mark stays on the function; a backend collects its own modules' functions, so there is no global table.
+    The mark stays on the function; a backend collects its own modules' functions: there is no global table.
     The prepared call must compute everything anew each time it is called. It may raise UnsupportedError
     while it prepares, with a reason.
     """

@@ -91,11 +91,15 @@ def warnings(found: Sequence[Device], quiet: Quietness, threads: int) -> list[st
     processor = found[0]
     lines = []
     if quiet.load > BUSY_LOAD * processor.cores:
-        lines.append(f"load average {quiet.load:.1f} on {processor.cores} cores: other work runs beside the samples")
+        lines.append(
+            f"load average {quiet.load:.1f} on {processor.cores} cores: other work runs beside the samples"
+        )
     if quiet.steal > 0.01:
         lines.append(f"the hypervisor gave {quiet.steal:.0%} of a core to others: timings will vary")
     if quiet.spread > NOISY_SPREAD:
-        lines.append(f"a fixed loop varies by {quiet.spread:.0%} (95 % over 5 % quantile): expect wide intervals")
+        lines.append(
+            f"a fixed loop varies by {quiet.spread:.0%} (95 % over 5 % quantile): expect wide intervals"
+        )
     if cpu.governor() not in ("", "performance"):
         lines.append(f"frequency governor `{cpu.governor()}`: `performance` gives steadier clocks")
     if threads > processor.cores:

@@ -1,1 +1,1 @@
-
+"""What is computed: ops, problems and how far an answer may be off."""

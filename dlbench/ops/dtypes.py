@@ -16,9 +16,10 @@ Array = NDArray[np.float64]
 class DType:
     """A number format.
 
-    `roundoff` is the unit roundoff u = 2^-p for p significand bits (Higham, Accuracy and Stability of Numerical
-    Algorithms, 2nd ed., section 2.1). `accumulator_roundoff` is that of the narrowest format in which a sum of
-    such numbers may be accumulated: 16-bit formats must accumulate in float32, as vendor libraries do.
+    `roundoff` is the unit roundoff u = 2^-p for p significand bits (Higham, Accuracy and Stability of
+    Numerical Algorithms, 2nd ed., section 2.1). `accumulator_roundoff` is that of the narrowest format in
+    which a sum of such numbers may be accumulated: 16-bit formats must accumulate in float32, as vendor
+    libraries do.
     """
 
     name: str

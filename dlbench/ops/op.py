@@ -81,7 +81,7 @@ class Op(BaseModel, ABC):
         return itemsize * sum(math.prod(shape) for shape in shapes)
 
     def reference_cost(self, direction: Direction) -> int:
-        """Return about how many operations the whole float64 reference takes; above a limit, outputs are sampled."""
+        """Return about how many operations the whole reference takes; above a limit, outputs are sampled."""
         return max(self.flops(direction), sum(math.prod(s) for s in self.outputs(direction).values()))
 
     def reference_at(
@@ -99,16 +99,16 @@ class Op(BaseModel, ABC):
 
     def projection(
         self,
-        direction: Direction,
-        inputs: Mapping[str, Array],
-        outputs: Mapping[str, Array],
-        rng: np.random.Generator,
+        direction: Direction,  # noqa: ARG002 - for overriding
+        inputs: Mapping[str, Array],  # noqa: ARG002 - for overriding
+        outputs: Mapping[str, Array],  # noqa: ARG002 - for overriding
+        rng: np.random.Generator,  # noqa: ARG002 - for overriding
     ) -> tuple[Array, Array] | None:
-        """Return a random projection of the given outputs and the same projection computed from the inputs, or None.
+        """Return a random projection of the outputs and the same one computed from the inputs, or None.
 
         Freivalds' check: cheaper than the op by a factor of its size, it sees every output element, which
-        sampling does not (R. Freivalds, Probabilistic machines can use less running time, IFIP 1977). Entries of
-        the projecting vector are +1 or -1, so that errors add as they would over a sum of that length.
+        sampling does not (R. Freivalds, Probabilistic machines can use less running time, IFIP 1977). Entries
+        of the projecting vector are +1 or -1, so that errors add as they would over a sum of that length.
         """
         return None
 

@@ -6,13 +6,23 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from dlbench.errors import ConfigError, nearest
 from dlbench.ops.catalogue import ops
 from dlbench.ops.dtypes import DTYPES
-from dlbench.ops.op import DIRECTIONS, DISTRIBUTIONS
+from dlbench.ops.op import DIRECTIONS, DISTRIBUTIONS, Direction, Distribution
 from dlbench.plan.builtin import builtin_names, builtin_path
+from dlbench.plan.case import Cache
 from dlbench.plan.yaml import Document, KeyPath, load_yaml, parse_value
 from dlbench.units import parse_duration, parse_fraction
 
@@ -24,38 +34,50 @@ def _as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
-def _known(what: str, words: Sequence[str]) -> Callable[[str], str]:
-    def check(word: object) -> object:
+def _known(what: str, words: Sequence[str]) -> Callable[[Any], Any]:
+    def check(word: Any) -> Any:
         if isinstance(word, str) and word not in words:
             raise ValueError(f"no {what} `{word}`\n{nearest(word, words)}")
         return word
 
-    return check  # type: ignore[return-value]  # pydantic checks the type after this
+    return check
 
 
-def _one_of(what: str, words: Sequence[str]) -> Any:
-    return Annotated[str, BeforeValidator(_known(what, words)), WithJsonSchema({"enum": list(words)})]
+def _words(what: str, words: Sequence[str]) -> tuple[BeforeValidator, WithJsonSchema]:
+    """Return what makes a text one of the words, for pydantic and for the JSON Schema."""
+    return BeforeValidator(_known(what, words)), WithJsonSchema({"enum": list(words)})
 
 
-def _measured_in(kind: Callable[[Any], float], example: str) -> Any:
-    schema = {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}], "examples": [example]}
-    return Annotated[float, BeforeValidator(kind), WithJsonSchema(schema)]
+_AS_TUPLE = BeforeValidator(_as_tuple)
+_NOT_EMPTY = Field(min_length=1)
+_DTYPE = _words("dtype", tuple(DTYPES))
+_DIRECTION = _words("direction", DIRECTIONS)
+_CACHE = _words("cache state", CACHES)
+_DATA = _words("data distribution", DISTRIBUTIONS)
+_OP = _words("op", tuple(ops()))
 
-
-def _list_of(item: Any) -> Any:
-    return Annotated[tuple[item, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
-
-
-Seconds = _measured_in(parse_duration, "3m")
-Share = _measured_in(parse_fraction, "1%")
+Seconds = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    WithJsonSchema(
+        {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}], "examples": ["3m"]}
+    ),
+]
+Share = Annotated[
+    float,
+    BeforeValidator(parse_fraction),
+    WithJsonSchema(
+        {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}], "examples": ["1%"]}
+    ),
+]
 VariantName = Annotated[str, Field(pattern=r"^[a-z0-9_]+:[a-z0-9_\-]+$")]
-Dtypes = _list_of(_one_of("dtype", tuple(DTYPES)))
-Directions = _list_of(_one_of("direction", DIRECTIONS))
-Caches = _list_of(_one_of("cache state", CACHES))
-Distributions = _list_of(_one_of("data distribution", DISTRIBUTIONS))
-OpNames = _list_of(_one_of("op", tuple(ops())))
-Variants = _list_of(VariantName)
-Devices = _list_of(Annotated[str, Field(pattern=DEVICE)])
+Dtypes = Annotated[tuple[Annotated[str, _DTYPE[0], _DTYPE[1]], ...], _AS_TUPLE, _NOT_EMPTY]
+Directions = Annotated[tuple[Annotated[Direction, _DIRECTION[0], _DIRECTION[1]], ...], _AS_TUPLE, _NOT_EMPTY]
+Caches = Annotated[tuple[Annotated[Cache, _CACHE[0], _CACHE[1]], ...], _AS_TUPLE, _NOT_EMPTY]
+Distributions = Annotated[tuple[Annotated[Distribution, _DATA[0], _DATA[1]], ...], _AS_TUPLE, _NOT_EMPTY]
+OpNames = Annotated[tuple[Annotated[str, _OP[0], _OP[1]], ...], _AS_TUPLE, _NOT_EMPTY]
+Variants = Annotated[tuple[VariantName, ...], _AS_TUPLE, _NOT_EMPTY]
+Devices = Annotated[tuple[Annotated[str, Field(pattern=DEVICE)], ...], _AS_TUPLE, _NOT_EMPTY]
 
 
 class _Model(BaseModel):
@@ -78,13 +100,19 @@ class RoundLimits(_Model):
 class MeasurePolicy(_Model):
     """How well to measure. Times in seconds or as text: 150ms, 3m."""
 
-    budget: Seconds | None = Field(None, description="the whole run's time; none by default: precision ends it")
+    budget: Seconds | None = Field(
+        None, description="the whole run's time; none by default: precision ends it"
+    )
     precision: Share = Field(0.02, description="half width of the 95 % interval at which a case is done")
     rounds: RoundLimits = RoundLimits()
-    first_visit: Seconds = Field(0.05, description="sampling time of a case in round 1, brief so that a whole table is there soon")
+    first_visit: Seconds = Field(
+        0.05, description="sampling time of a case in round 1, brief so that a whole table is there soon"
+    )
     visit: Seconds = Field(0.15, description="sampling time of a case in each later round")
     sample: Seconds = Field(0.001, description="shortest sample: calls are batched until they last so long")
-    timeout: Seconds = Field(60.0, description="a worker that does not answer for so long is killed, and its case is `timeout`")
+    timeout: Seconds = Field(
+        60.0, description="a worker that does not answer for so long is killed, and its case is `timeout`"
+    )
 
 
 class Range(_Model):
@@ -150,7 +178,9 @@ class Sweep(_Model):
             groups = data["zip"]
             if groups and all(isinstance(name, str) for name in groups):
                 groups = [groups]
-            data = data | {"zip": tuple(tuple(group) if isinstance(group, list) else group for group in groups)}
+            data = data | {
+                "zip": tuple(tuple(group) if isinstance(group, list) else group for group in groups)
+            }
         return data
 
     @model_validator(mode="after")
@@ -164,9 +194,13 @@ class Sweep(_Model):
         for group in self.zip:
             lengths = {name: len(self.values(name)) for name in group if name in self.params}
             if len(lengths) < len(group):
-                raise ValueError(f"`zip` names {', '.join(set(group) - set(lengths))}, which `params` does not have")
+                raise ValueError(
+                    f"`zip` names {', '.join(set(group) - set(lengths))}, which `params` does not have"
+                )
             if len(set(lengths.values())) > 1:
-                raise ValueError("zipped parameters differ in length: " + ", ".join(f"{n} {k}" for n, k in lengths.items()))
+                raise ValueError(
+                    "zipped parameters differ in length: " + ", ".join(f"{n} {k}" for n, k in lengths.items())
+                )
         return self
 
     def values(self, name: str) -> Sequence[Value]:
@@ -183,22 +217,32 @@ class Config(_Model):
     name: str = Field("", description="what the run is called; the file's name by default")
     description: str = ""
     seed: int = 0
-    threads: Annotated[int, Field(ge=1)] | None = Field(None, description="all cores that the process may use by default")
+    threads: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="all cores that the process may use by default"
+    )
     baseline: VariantName | None = Field(None, description="the variant that speed-ups are over")
     variants: Variants | None = Field(None, description="for the sweeps that name none")
     devices: Devices = ("all",)
     measure: MeasurePolicy = MeasurePolicy()
-    sweeps: Annotated[tuple[Sweep, ...], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value), Field(min_length=1)]
+    sweeps: Annotated[
+        tuple[Sweep, ...],
+        BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
+        Field(min_length=1),
+    ]
 
     @model_validator(mode="after")
     def _variants_somewhere(self) -> Self:
         if self.variants is None and any(sweep.variants is None for sweep in self.sweeps):
-            raise ValueError("`variants` is missing, here or in each sweep; such as [torch:library, numba:naive]")
+            raise ValueError(
+                "`variants` is missing, here or in each sweep; such as [torch:library, numba:naive]"
+            )
         return self
 
     def with_limits(self, *, budget: float | None, precision: float | None) -> Config:
         """Return this config with another budget or precision, where given."""
-        changes = {key: value for key, value in (("budget", budget), ("precision", precision)) if value is not None}
+        changes = {
+            key: value for key, value in (("budget", budget), ("precision", precision)) if value is not None
+        }
         return self.model_copy(update={"measure": self.measure.model_copy(update=changes)})
 
 
@@ -220,12 +264,17 @@ def load_config(source: str | Path, overrides: Sequence[str] = ()) -> Config:
 
 def _find(source: str | Path) -> Document:
     path = Path(source)
-    if path.suffix not in (".yaml", ".yml") and not path.exists():
+    if path.suffix not in {".yaml", ".yml"} and not path.exists():
         if str(source) in builtin_names("configs"):
             return load_yaml(builtin_path("configs", str(source)))
-        raise ConfigError(f"no config `{source}`", hint=nearest(str(source), builtin_names("configs")) + " Or name a .yaml file.")
+        raise ConfigError(
+            f"no config `{source}`",
+            hint=nearest(str(source), builtin_names("configs")) + " Or name a .yaml file.",
+        )
     if not path.exists():
-        raise ConfigError("no such file", file=str(source), hint="built-in configs: " + ", ".join(builtin_names("configs")))
+        raise ConfigError(
+            "no such file", file=str(source), hint="built-in configs: " + ", ".join(builtin_names("configs"))
+        )
     return load_yaml(path)
 
 
@@ -243,7 +292,11 @@ def _override(data: dict[str, Any], text: str) -> None:
             sweep.pop(words[0], None)
         return None
     if words[0] not in Sweep.model_fields:
-        raise ConfigError(f"no such key: {words[0]}", key="--set", hint=nearest(words[0], [*Config.model_fields, *Sweep.model_fields]))
+        raise ConfigError(
+            f"no such key: {words[0]}",
+            key="--set",
+            hint=nearest(words[0], [*Config.model_fields, *Sweep.model_fields]),
+        )
     for sweep in data.get("sweeps") or []:
         _put(sweep, words, parsed)
     return None
@@ -262,7 +315,9 @@ def _translated(error: ValidationError, document: Document) -> ConfigError:
     """Return the first mistake as file, line, key and hint."""
     problems = error.errors(include_url=False)
     first = min(problems, key=lambda item: item["type"] != "extra_forbidden")
-    path: KeyPath = tuple(part for part in first["loc"] if isinstance(part, int) or part in _WORDS or (*document.lines,))
+    path: KeyPath = tuple(
+        part for part in first["loc"] if isinstance(part, int) or part in _WORDS or (*document.lines,)
+    )
     known = tuple(part for index, part in enumerate(path) if path[: index + 1] in document.lines)
     message, _, hint = first["msg"].removeprefix("Value error, ").partition("\n")
     if first["type"] == "extra_forbidden":
@@ -278,7 +333,12 @@ _WORDS = frozenset({"measure", "rounds", "sweeps"})
 
 def _fields_at(path: KeyPath) -> list[str]:
     names = [part for part in path if isinstance(part, str)]
-    models: Mapping[str, type[BaseModel]] = {"measure": MeasurePolicy, "rounds": RoundLimits, "sweeps": Sweep, "params": Range}
+    models: Mapping[str, type[BaseModel]] = {
+        "measure": MeasurePolicy,
+        "rounds": RoundLimits,
+        "sweeps": Sweep,
+        "params": Range,
+    }
     model = models.get(names[-1], Config) if names else Config
     return [info.alias or name for name, info in model.model_fields.items()]
 
@@ -316,5 +376,7 @@ def _allow_scalars(schema: dict[str, Any]) -> None:
     for owner in owners:
         for name, field in owner["properties"].items():
             if field.get("type") == "array" and name not in ("sweeps", "zip", "problems"):
-                owner["properties"][name] = {"anyOf": [field["items"], {k: v for k, v in field.items() if k != "title"}]}
+                owner["properties"][name] = {
+                    "anyOf": [field["items"], {k: v for k, v in field.items() if k != "title"}]
+                }
     owners[1]["properties"]["zip"] = {"type": "array"}

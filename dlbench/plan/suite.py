@@ -65,4 +65,6 @@ def load_suite(name: str) -> Suite:
     except ValidationError as error:
         first = error.errors()[0]
         path = tuple(first["loc"])
-        raise ConfigError(first["msg"], file=document.file, line=document.line(path), key=".".join(map(str, path))) from None
+        raise ConfigError(
+            first["msg"], file=document.file, line=document.line(path), key=".".join(map(str, path))
+        ) from None

@@ -28,7 +28,7 @@ class _Source(NamedTuple):
     params: dict[str, Any]
     suite: str = ""
     layer: str = ""
-    count: int = 1
+    times: int = 1
 
 
 def count(config: Config, devices: Sequence[str]) -> int:
@@ -43,8 +43,18 @@ def _count(config: Config, sweep: Sweep, devices: Sequence[str]) -> int:
     if sweep.problems is not None:
         sources = len(sweep.problems)
     else:
-        sources = math.prod(len(axis) for axis in _axes(sweep)) * (len(_suite_problems(sweep)) if sweep.suite else 1)
-    axes = (sweep.op, sweep.dtype, sweep.direction, sweep.cache, sweep.data, _variants(config, sweep), _devices(sweep, devices))
+        sources = math.prod(len(axis) for axis in _axes(sweep)) * (
+            len(_suite_problems(sweep)) if sweep.suite else 1
+        )
+    axes = (
+        sweep.op,
+        sweep.dtype,
+        sweep.direction,
+        sweep.cache,
+        sweep.data,
+        _variants(config, sweep),
+        _devices(sweep, devices),
+    )
     return sources * math.prod(len(axis) for axis in axes)
 
 
@@ -72,10 +82,14 @@ def _sweep_cases(config: Config, sweep: Sweep, devices: Sequence[str], where: st
     for kind, source in ((kind, source) for kind in kinds for source in _sources(sweep)):
         op = _op(kind, source.params, where)
         _check_directions(op, sweep, where)
-        for dtype, direction, data, cache in itertools.product(sweep.dtype, sweep.direction, sweep.data, sweep.cache):
+        for dtype, direction, data, cache in itertools.product(
+            sweep.dtype, sweep.direction, sweep.data, sweep.cache
+        ):
             problem = Problem(op, dtype, direction, data)
             for device, variant in places:
-                yield Case(problem, variant, device, cache, source.suite, source.layer, source.count, baseline)
+                yield Case(
+                    problem, variant, device, cache, source.suite, source.layer, source.times, baseline
+                )
 
 
 def _op(kind: type[Op], params: dict[str, Any], where: str) -> Op:
@@ -89,16 +103,24 @@ def _op(kind: type[Op], params: dict[str, Any], where: str) -> Op:
         given = ", ".join(f"{name}={value}" for name, value in params.items())
         hint = f"{kind.name} takes {', '.join(kind.model_fields)}; given: {given}"
         if first["type"] == "extra_forbidden":
-            raise ConfigError(f"{kind.name} has no parameter `{key}`", key=where, hint=nearest(key, kind.model_fields)) from None
+            raise ConfigError(
+                f"{kind.name} has no parameter `{key}`", key=where, hint=nearest(key, kind.model_fields)
+            ) from None
         missing = first["type"] == "missing"
-        message = f"{kind.name} needs the parameter `{key}`" if missing else f"{kind.name}.{key}: {first['msg']}"
+        message = (
+            f"{kind.name} needs the parameter `{key}`" if missing else f"{kind.name}.{key}: {first['msg']}"
+        )
         raise ConfigError(message, key=where, hint=hint) from None
 
 
 def _check_directions(op: Op, sweep: Sweep, where: str) -> None:
     for direction in sweep.direction:
         if direction not in op.directions:
-            raise ConfigError(f"{op.name} has no direction `{direction}`", key=where, hint=f"it has {', '.join(op.directions)}")
+            raise ConfigError(
+                f"{op.name} has no direction `{direction}`",
+                key=where,
+                hint=f"it has {', '.join(op.directions)}",
+            )
 
 
 def _variants(config: Config, sweep: Sweep) -> Sequence[str]:
@@ -112,7 +134,9 @@ def _devices(sweep: Sweep, devices: Sequence[str]) -> Sequence[str]:
 def _axes(sweep: Sweep) -> list[Sequence[dict[str, Any]]]:
     """Return what is crossed: one axis per parameter, or per group of zipped ones."""
     zipped = {name for group in sweep.zip for name in group}
-    single: list[Sequence[dict[str, Any]]] = [_Axis((name,), sweep) for name in sweep.params if name not in zipped]
+    single: list[Sequence[dict[str, Any]]] = [
+        _Axis((name,), sweep) for name in sweep.params if name not in zipped
+    ]
     return [*(_Axis(group, sweep) for group in sweep.zip), *single]
 
 
@@ -155,10 +179,16 @@ def _product(axes: Sequence[Sequence[dict[str, Any]]]) -> Iterator[dict[str, Any
 def _suite_problems(sweep: Sweep) -> list[SuiteProblem]:
     suite = _load_suite(sweep.suite or "")
     if suite.op not in sweep.op or len(sweep.op) > 1:
-        raise ConfigError(f"suite `{suite.name}` holds {suite.op} problems, not {', '.join(sweep.op)}", key="op")
+        raise ConfigError(
+            f"suite `{suite.name}` holds {suite.op} problems, not {', '.join(sweep.op)}", key="op"
+        )
     for key in sweep.where:
         if key not in suite.parameters():
-            raise ConfigError(f"suite `{suite.name}` has no `{key}` to filter on", key="where", hint=nearest(key, suite.parameters()))
+            raise ConfigError(
+                f"suite `{suite.name}` has no `{key}` to filter on",
+                key="where",
+                hint=nearest(key, suite.parameters()),
+            )
     kept = [problem for problem in suite.problems if problem.matches(dict(sweep.where))]
     if not kept:
         raise ConfigError(f"no problem of suite `{suite.name}` matches {dict(sweep.where)}", key="where")
@@ -169,22 +199,30 @@ _load_suite = lru_cache(maxsize=32)(load_suite)
 
 
 def _check_variants(config: Config, known: Mapping[str, Collection[str]]) -> None:
-    named = {name for sweep in config.sweeps for name in (*_variants(config, sweep), sweep.baseline or config.baseline) if name}
+    named = {
+        name
+        for sweep in config.sweeps
+        for name in (*_variants(config, sweep), sweep.baseline or config.baseline)
+        if name
+    }
     for name in sorted(named):
         backend, _, variant = name.partition(":")
         if backend not in known:
             raise ConfigError(f"no backend `{backend}`", key=name, hint=nearest(backend, known))
         if variant not in known[backend]:
-            raise ConfigError(f"{backend} has no variant `{variant}`", key=name, hint=nearest(variant, known[backend]))
+            raise ConfigError(
+                f"{backend} has no variant `{variant}`", key=name, hint=nearest(variant, known[backend])
+            )
 
 
 def select(found: Iterable[Case], only: Sequence[str]) -> Iterator[Case]:
     """Return the cases that match every pattern, lazily.
 
-    A pattern is `column=glob` (op, variant, layer, dtype, …, or a parameter, `c=64`; `a|b` for either), or a bare glob held against
-    the variant, the op, the layer and the problem. Raises SelectionError when nothing matches.
+    A pattern is `column=glob` (op, variant, layer, dtype, …, or a parameter, `c=64`; `a|b` for either), or a bare glob
+    held against the variant, the op, the layer and the problem. Raises SelectionError when nothing matches.
     """
-    matched, seen = 0, set()
+    matched = 0
+    seen: set[str] = set()
     for case in found:
         if only and matched == 0 and len(seen) < 1000:
             seen.update((str(case.variant), case.problem.op.name, case.layer))
@@ -192,7 +230,11 @@ def select(found: Iterable[Case], only: Sequence[str]) -> Iterator[Case]:
             matched += 1
             yield case
     if not matched:
-        raise SelectionError(f"nothing matches --only {' '.join(only)}; there is {', '.join(sorted(seen - {''})[:40])}" if only else "no cases")
+        raise SelectionError(
+            f"nothing matches --only {' '.join(only)}; there is {', '.join(sorted(seen - {''})[:40])}"
+            if only
+            else "no cases"
+        )
 
 
 def _matches(case: Case, pattern: str) -> bool:
@@ -210,5 +252,13 @@ def _matches(case: Case, pattern: str) -> bool:
 
 def _columns(case: Case) -> dict[str, str]:
     problem = case.problem
-    found = (problem.op.name, str(case.variant), case.variant.backend, case.layer, case.suite, problem.dtype, problem.direction)
+    found = (
+        problem.op.name,
+        str(case.variant),
+        case.variant.backend,
+        case.layer,
+        case.suite,
+        problem.dtype,
+        problem.direction,
+    )
     return dict(zip(COLUMNS, (*found, case.cache, problem.data, case.device), strict=True))

@@ -44,7 +44,10 @@ def load_yaml(path: Path) -> Document:
     try:
         size = path.stat().st_size
         if size > MOST_BYTES:
-            raise ConfigError(f"is {size / 2**20:.0f} MiB; a config or suite has at most {MOST_BYTES // 2**20} MiB", file=file)
+            raise ConfigError(
+                f"is {size / 2**20:.0f} MiB; a config or suite has at most {MOST_BYTES // 2**20} MiB",
+                file=file,
+            )
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(f"is not UTF-8 text (byte {error.start})", file=file) from None
@@ -116,7 +119,9 @@ class _Reader:
             total = 1 + sum(size(child, depth + 1) for child in self._children(node))
             path.discard(id(node))
             if total > MOST_NODES:
-                raise ConfigError(f"aliases multiply to more than {MOST_NODES:,} values", file=self._file, line=line)
+                raise ConfigError(
+                    f"aliases multiply to more than {MOST_NODES:,} values", file=self._file, line=line
+                )
             sizes[id(node)] = total
             return total
 
@@ -153,7 +158,11 @@ class _Reader:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         line = 0 if mark is None else mark.line + 1
         lines = text.splitlines()
-        indent = lines[line - 1][: len(lines[line - 1]) - len(lines[line - 1].lstrip())] if 0 < line <= len(lines) else ""
+        indent = (
+            lines[line - 1][: len(lines[line - 1]) - len(lines[line - 1].lstrip())]
+            if 0 < line <= len(lines)
+            else ""
+        )
         if "\t" in indent or "'\\t'" in str(error):
             return ConfigError("a tab; YAML is indented with spaces", file=self._file, line=line)
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]

@@ -60,10 +60,12 @@ def time(row: Row) -> str:
 
 
 def spread(low: float | None, high: float | None) -> str:
-    """Return an interval's half width on a log scale as "±1.2%"; empty where there is none."""
+    """Return an interval's half width on a log scale as "±1.2%", ">100%" beyond that; empty without one."""
     if low is None or high is None or low == high:
         return ""
     percent = 50 * math.log(high / low)
+    if percent > 100:
+        return ">100%"
     return f"±{percent:.1f}%" if percent < 9.95 else f"±{percent:.0f}%"
 
 

@@ -1,132 +1,168 @@
-"""The table on the screen: grouped by problem, the winner marked, totals per network, 100 columns wide."""
+"""The table on the screen: grouped by problem, then totals per network, then what a reader must know."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
-from dlbench.analysis.totals import totals
+from dlbench.analysis.totals import SHARED, totals
+from dlbench.report.cells import FIELDS, WANTED, Row, printable, rate, time, variant
+from dlbench.report.footer import print_footer, repeated_reasons
+from dlbench.results.formats.rows import rows
 from dlbench.results.measurement import FAILURES, Run
-from dlbench.units import format_duration, significant
+from dlbench.units import significant
 
-GROUP = ["op", "params", "problem", "suite", "layer", "dtype", "direction", "cache", "data"]
-COLUMNS = (
-    ("variant", "left"), ("time", "right"), ("±", "right"), ("median", "right"), ("GFLOP/s", "right"),
-    ("GB/s", "right"), ("% peak", "right"), ("speed-up", "right"), ("MiB", "right"), ("error", "right"), ("verdict", "left"),
-)  # fmt: skip
-STYLES = {"ok": "green", "noisy": "yellow", "unconverged": "yellow", "suspect": "magenta", "unsupported": "dim"}
-WINNER = "►"
-
-
-def print_table(console: Console, run: Run, table: pd.DataFrame) -> None:
-    """Print a run: its cases by problem, the networks' totals, and how it was measured."""
-    console.print(_cases(table))
-    if (table["suite"] != "").any():
-        console.print(_networks(totals(table)))
-    _print_reasons(console, table)
-    _print_footer(console, run, table)
+FASTEST, LEVEL = "▸", "≈"
+"""The fastest of a problem, and those whose interval overlaps its own: not told apart."""
+HEADING_EVERY = 8
+"""Problems between two headings: with four variants each, one is always on a screen of 50 lines."""
+STYLES = {
+    "ok": "green",
+    "noisy": "yellow",
+    "unconverged": "yellow",
+    "throttled": "yellow",
+    "suspect": "magenta",
+}
+FAILED_STYLE = "red"
 
 
-def _cases(table: pd.DataFrame) -> Table:
-    grid = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", collapse_padding=True)
-    for name, side in COLUMNS:
-        grid.add_column(name, justify="right" if side == "right" else "left", no_wrap=True)
-    several = table["device"].nunique() > 1
-    for _, group in table.groupby(GROUP, sort=False):
-        rows = group.to_dict("records")
-        grid.add_row(Text(_heading(rows[0]), style="bold cyan", overflow="ellipsis"))
-        best = min((row["time_us"] for row in rows if not pd.isna(row["time_us"])), default=None)
-        for row in rows:
-            grid.add_row(*_cells(row, winner=len(rows) > 1 and row["time_us"] == best, device=several))
-    return _spanning(grid)
+def print_table(console: Console, run: Run, frame: pd.DataFrame, *, stored: str = "") -> None:
+    """Print a run's table, its totals per network, and a footer.
+
+    `frame` is the run's table, its rows in the order of the run's measurements; `stored` is where the run is
+    kept.
+    """
+    table = rows(frame)
+    columns = _fitting(table, console.width)
+    told_below = repeated_reasons(table)
+    problems: dict[str, list[int]] = {}
+    for index, measurement in enumerate(run.measurements):
+        problems.setdefault(measurement.case.group, []).append(index)
+    suites = {row["suite"] for row in table}
+    for number, members in enumerate(problems.values()):
+        if number % HEADING_EVERY == 0:
+            _print(console, Text("  " + columns.line(0).rstrip(), style="dim"))
+        _print(console, _title(table[members[0]], several_suites=len(suites) > 1))
+        marks = _marks([table[index] for index in members])
+        for index, mark in zip(members, marks, strict=True):
+            _print(console, _line(columns.line(index + 1), table[index], mark))
+            _print_reason(console, table[index], told_below)
+    _print_totals(console, totals(frame))
+    print_footer(console, run, table, stored=stored)
 
 
-def _spanning(grid: Table) -> Table:
-    """Let a heading run over the numeric columns: the first column is as wide as the variants, not as the headings."""
-    grid.columns[0].overflow = "ignore"
-    return grid
+class _Columns:
+    """The cells of the fields that are printed, every column of one width."""
+
+    def __init__(self, columns: Sequence[Sequence[str]], gap: int) -> None:
+        self._columns = columns
+        self._gap = " " * gap
+
+    @property
+    def width(self) -> int:
+        """How wide a line is, its mark included."""
+        return 2 + len(self.line(0))
+
+    def line(self, index: int) -> str:
+        """Return a row's cells in one line; row 0 is the heading."""
+        return self._gap.join(column[index] for column in self._columns)
 
 
-def _heading(row: dict[Any, Any]) -> str:
-    times = f"{row['count']} × " if row["count"] > 1 else ""
-    layer = f"{times}{row['layer']}  " if row["layer"] else ""
-    return f"{layer}{row['problem']}  {row['dtype']} {row['direction']} {row['cache']}"
+def _fitting(table: Sequence[Row], width: int) -> _Columns:
+    """Return the columns that fit: as many as there is room for, the wanted ones closer if need be."""
+    several_devices = len({row["device"] for row in table}) > 1
+    fields = [field for field in FIELDS if several_devices or field.heading != "device"]
+    columns = [(field.keep, cells) for field in fields if (cells := field.column(table))]
+    keeps = sorted({keep for keep, _ in columns}, reverse=True)
+    spacious = [(keep, 2) for keep in keeps if keep >= WANTED]
+    tight = [(keep, 1) for keep in keeps if keep <= WANTED]
+    chosen = _Columns([], 1)
+    for limit, gap in (*spacious, *tight):
+        chosen = _Columns([cells for keep, cells in columns if keep <= limit], gap)
+        if chosen.width <= width:
+            break
+    return chosen
 
 
-def _cells(row: dict[Any, Any], *, winner: bool, device: bool) -> list[Text]:
-    name = f"{row['backend']}:{row['variant']}" + (f" @{row['device']}" if device else "")
-    style = "bold" if winner else ""
-    verdict = Text(str(row["verdict"]), style=STYLES.get(str(row["verdict"]), "red"))
-    if pd.isna(row["time_us"]):
-        return [Text(f"  {name}"), *[Text("")] * (len(COLUMNS) - 2), verdict]
-    spread = (row["time_high_us"] / row["time_low_us"]) ** 0.5 - 1
-    numbers = [
-        format_duration(row["time_us"] * 1e-6),
-        f"{spread:.0%}" if spread >= 0.1 else f"{spread:.1%}",
-        format_duration(row["median_us"] * 1e-6),
-        significant(row["gflops"]),
-        significant(row["gbps"]),
-        _given(row["peak_pct"], "{:.0f}%"),
-        _given(row["speedup"], "{}×"),
-        _given(row["peak_memory_mib"], "{:.1f}"),
-        _given(row["max_rel_error"], "{:.0e}"),
+def _title(row: Row, *, several_suites: bool) -> Text:
+    suite = f"{row['suite']}/" if several_suites and row["suite"] else ""
+    layer = f"{row['count']} × {suite}{row['layer']}" if row["layer"] else ""
+    data = "" if row["data"] == "normal" else f"{row['data']} data"
+    facts = (row["dtype"], row["direction"], row["cache"], data, layer)
+    title = Text(printable(row["problem"]), style="bold cyan")
+    return title.append(printable("".join(f" · {fact}" for fact in facts if fact)), style="not bold dim")
+
+
+def _marks(problem: Sequence[Row]) -> list[str]:
+    """Return each row's mark: the fastest, those whose interval overlaps its own, and the others."""
+    timed = [row for row in problem if row["time_us"] is not None and row["verdict"] != "suspect"]
+    if len(timed) < 2:
+        return [" "] * len(problem)
+    fastest = min(timed, key=lambda row: float(row["time_us"]))
+    level = [row for row in timed if row["time_low_us"] <= fastest["time_high_us"]]
+    return [FASTEST if row is fastest else LEVEL if row in level else " " for row in problem]
+
+
+def _line(cells: str, row: Row, mark: str) -> Text:
+    line = Text(f"{mark} {cells.rstrip()}", style="bold" if mark == FASTEST else "")
+    verdict = row["verdict"]
+    line.stylize(STYLES.get(verdict, FAILED_STYLE), start=len(line) - len(verdict))
+    if verdict in FAILURES:
+        line.stylize("dim", end=len(line) - len(verdict))
+    return line
+
+
+def _print_reason(console: Console, row: Row, told_below: Sequence[tuple[str, str]]) -> None:
+    if row["reason"] and (row["verdict"], row["reason"]) not in told_below:
+        for part in textwrap.wrap(printable(row["reason"]), max(20, console.width - 4)):
+            _print(console, Text(f"    {part}", style="dim"))
+
+
+def _print_totals(console: Console, sums: pd.DataFrame) -> None:
+    records: list[dict[str, Any]] = [
+        {str(name): None if pd.isna(value) else value for name, value in row.items()}
+        for row in sums.to_dict("records")
     ]
-    return [Text(f"{WINNER if winner else ' '} {name}", style=style), *(Text(cell, style=style) for cell in numbers), verdict]
+    for _, found in groupby(records, key=lambda row: [row[name] for name in SHARED]):
+        network = list(found)
+        first = network[0]
+        facts = (first["setting"], first["dtype"], first["direction"], first["cache"])
+        title = Text(
+            f"\nAll {first['layers']} layers of {printable(first['suite'])} in this run", style="bold cyan"
+        )
+        what = f", {first['problems']} distinct" + "".join(f" · {fact}" for fact in facts if fact)
+        _print(console, title.append(printable(what), style="not bold dim"))
+        for line in _network_lines(network):
+            _print(console, line)
 
 
-def _given(value: float, form: str) -> str:
-    if pd.isna(value):
-        return ""
-    return form.format(significant(value) if form == "{}×" else value)
+def _network_lines(network: Sequence[dict[str, Any]]) -> list[Text]:
+    several_devices = len({row["device"] for row in network}) > 1
+    names = [variant(row) + (f" on {row['device']}" if several_devices else "") for row in network]
+    width = max(map(len, names))
+    times = [row["time_us"] for row in network]
+    comparable = len(times) > 1 and None not in times
+    lines = []
+    for name, row in zip(names, network, strict=True):
+        if row["time_us"] is None:
+            missing = f"{row['missing']} of {row['problems']} distinct layers have no time"
+            lines.append(Text(f"  {name:<{width}}  no total: {missing}", style="dim"))
+            continue
+        fastest = comparable and row["time_us"] == min(times)
+        parts = [f"{FASTEST if fastest else ' '} {name:<{width}}  {time(row):>7}"]
+        if row["gflops"] is not None:
+            parts.append(f"{rate(row['gflops']):>6} GFLOP/s")
+        if row["speedup"] is not None:
+            parts.append(f"{significant(row['speedup']):>6}×")
+        lines.append(Text("  ".join(parts), style="bold" if fastest else ""))
+    return lines
 
 
-def _networks(found: pd.DataFrame) -> Table:
-    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", title_justify="left")
-    grid.title = "Whole networks (each layer as often as it occurs)"
-    for name, side in (("network", "left"), ("variant", "left"), ("layers", "right"), ("time", "right"), ("GFLOP/s", "right"), ("speed-up", "right")):
-        grid.add_column(name, justify="right" if side == "right" else "left", no_wrap=True)
-    for row in found.to_dict("records"):
-        name = f"{row['backend']}:{row['variant']}" + ("" if row["device"] == "cpu" else f" @{row['device']}")
-        network = f"{row['suite']} {row['dtype']} {row['direction']} {row['cache']}"
-        if pd.isna(row["time_us"]):
-            cells = [f"{row['missing']} not measured", "", ""]
-        else:
-            cells = [format_duration(row["time_us"] * 1e-6), significant(row["gflops"]), _given(row["speedup"], "{}×")]
-        grid.add_row(escape(network), escape(name), str(row["layers"]), *cells)
-    return grid
-
-
-def _print_reasons(console: Console, table: pd.DataFrame) -> None:
-    """Print why rows are not ok, each reason once with the cases that it befell."""
-    troubled = table[table["reason"] != ""]
-    for (verdict, reason), group in troubled.groupby(["verdict", "reason"], sort=False):
-        names = [f"{r['backend']}:{r['variant']} {r['layer'] or r['problem']}" for r in group.to_dict("records")]
-        console.print(_line(f"{verdict}: {_shortened(names)}: {reason}"), style=STYLES.get(str(verdict), "red"), highlight=False)
-
-
-def _shortened(names: Sequence[str], most: int = 2) -> str:
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest
-
-
-def _print_footer(console: Console, run: Run, table: pd.DataFrame) -> None:
-    samples, failed = int(table["samples"].sum()), int(table["verdict"].isin(list(FAILURES)).sum())
-    tally = ", ".join(f"{count} {verdict}" for verdict, count in table["verdict"].value_counts().items())
-    lines = [
-        f"run {run.id}: {len(table)} cases ({tally}), {samples:,} samples in {format_duration(max(run.elapsed, 1e-9))}",
-        f"{WINNER} fastest right answer · time: low quantile on a CPU, ± half its 95 % interval · error: against float64",
-    ]
-    if failed == len(table):
-        lines.append("nothing could be measured; `dlbench info` tells what is installed")
-    for line in lines:
-        console.print(_line(line), style="dim", highlight=False)
-
-
-def _line(text: str) -> Text:
-    return Text(text)
+def _print(console: Console, text: Text) -> None:
+    console.print(text, highlight=False, soft_wrap=False)

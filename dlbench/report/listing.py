@@ -34,7 +34,9 @@ def print_sections(console: Console, sections: Mapping[str, Facts]) -> None:
             console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
 
 
-def print_plan(console: Console, summary: Mapping[str, Mapping[str, str]], rows: Sequence[Mapping[str, str]], more: int) -> None:
+def print_plan(
+    console: Console, summary: Mapping[str, Mapping[str, str]], rows: Sequence[Mapping[str, str]], more: int
+) -> None:
     """Print what a run would do: facts, the first cases, and how many more there are."""
     print_sections(console, summary)
     print_rows(console, rows)

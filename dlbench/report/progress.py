@@ -37,6 +37,10 @@ class Plain:
         self._after_round = after_round
         self._round = self._cases = self._done = 0
 
+    def noted(self, text: str) -> None:
+        """Say it."""
+        self._say(text)
+
     def started(self, run_id: str, cases: int, kept: int) -> None:
         """Name the run."""
         resumed = f", {kept} already visited" if kept else ""
@@ -89,7 +93,12 @@ class Live:
         self._task: TaskID = self._progress.add_task("", round="", left="", now="", last="")
         self._console = console
         self._budget_end: float | None = None
+        self._open = True
         self._progress.start()
+
+    def noted(self, text: str) -> None:
+        """Say it above the bar."""
+        self._console.print(text, markup=False, highlight=False)
 
     def started(self, run_id: str, cases: int, kept: int) -> None:
         """Name the run."""
@@ -108,16 +117,20 @@ class Live:
 
     def visited(self, case: CaseRecord, visit: Visit) -> None:
         """Show the result."""
-        self._progress.update(self._task, advance=1, last=escape(f"(last: {result(case, visit)})"), left=self._left())
+        self._progress.update(
+            self._task, advance=1, last=escape(f"(last: {result(case, visit)})"), left=self._left()
+        )
 
     def round_ended(self, number: int, run_id: str) -> None:
         """Do what is to be done after a round, the bar out of the way."""
         self._progress.stop()
         self._after_round(number, run_id)
-        self._progress.start()
+        if self._open:
+            self._progress.start()
 
     def close(self) -> None:
         """Take the bar away."""
+        self._open = False
         self._progress.stop()
 
     def _left(self) -> str:

@@ -77,8 +77,8 @@ class Bench:
                 case Release():
                     return self._release()
                 case _:
-                    raise TypeError(f"not a request: {request!r}")
-        except Exception as error:  # noqa: BLE001 - any error of a variant must become a row's reason
+                    return Failed("failed", f"not a request: {request!r}")
+        except Exception as error:
             return failure(error, self.backend)
 
     def _prepare(self, request: Prepare) -> Reply:
@@ -92,7 +92,9 @@ class Bench:
             start = clock.now()
             error = given.verifier.check(self.backend, given.tensors, call)
             warm_up(clock, call, request.warm_up - (clock.now() - start))
-            held = peak_memory(implementation, case.problem, given.tensors) if request.measure_memory else None
+            held = (
+                peak_memory(implementation, case.problem, given.tensors) if request.measure_memory else None
+            )
             batch = Batch(1, 0.0) if case.cache == "cold" else calibrate(clock, call, self.assignment.minimum)
         self._ready[case.key] = _Ready(case, call, batch)
         self.settle(clock)

@@ -35,8 +35,14 @@ class Crew:
 
     def staff(self, cases: Iterable[Case]) -> None:
         """Start a worker for every backend and device among the cases."""
-        empty = [seat for seat in dict.fromkeys(map(seat_of, cases)) if not (seat in self._workers or seat in self._refusals)]
-        hired = [(seat, self._hire(self._assign(*seat))) for seat in empty]  # they import their frameworks side by side
+        empty = [
+            seat
+            for seat in dict.fromkeys(map(seat_of, cases))
+            if not (seat in self._workers or seat in self._refusals)
+        ]
+        hired = [
+            (seat, self._hire(self._assign(*seat))) for seat in empty
+        ]  # they import their frameworks side by side
         for seat, worker in hired:
             self._welcome(seat, worker)
 
@@ -78,7 +84,9 @@ class Crew:
             self._environments[seat[0]] = word.environment
             return
         worker.close()
-        self._refusals[seat] = word if isinstance(word, Failed) else Failed("failed", f"unexpected word: {word!r}")
+        self._refusals[seat] = (
+            word if isinstance(word, Failed) else Failed("failed", f"unexpected word: {word!r}")
+        )
 
     def _dismiss(self, seat: Seat) -> None:
         worker = self._workers.pop(seat, None)

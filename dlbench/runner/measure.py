@@ -50,10 +50,8 @@ class Timing:
         return None if self.traffic is None else self.traffic / self.time.value / 1e9
 
     def __repr__(self) -> str:
-        parts = [
-            f"{self.name}: {format_duration(self.time.value)} "
-            f"[{format_duration(self.time.low)}, {format_duration(self.time.high)}]"
-        ]
+        low, high = format_duration(self.time.low), format_duration(self.time.high)
+        parts = [f"{self.name}: {format_duration(self.time.value)} [{low}, {high}]"]
         if self.gflops is not None:
             parts.append(f"{significant(self.gflops)} GFLOP/s")
         if self.gbps is not None:

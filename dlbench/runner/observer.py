@@ -10,6 +10,9 @@ from dlbench.results.measurement import CaseRecord, Visit
 class Observer(Protocol):
     """Somebody who watches a run: a progress bar, plain lines, a test."""
 
+    def noted(self, text: str) -> None:
+        """Something happens that a watcher would wonder about."""
+
     def started(self, run_id: str, cases: int, kept: int) -> None:
         """A run has so many cases, of which an earlier start has already visited `kept`."""
 
@@ -28,6 +31,9 @@ class Observer(Protocol):
 
 class Silent:
     """An observer that says nothing."""
+
+    def noted(self, text: str) -> None:
+        """Say nothing."""
 
     def started(self, run_id: str, cases: int, kept: int) -> None:
         """Say nothing."""

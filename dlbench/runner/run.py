@@ -24,6 +24,7 @@ from dlbench.runner.worker import WorkerProcess
 from dlbench.statistics import LOW_QUANTILE
 from dlbench.timing.stopping import Precision
 
+
 @dataclass(frozen=True)
 class Machine:
     """What a run needs to know of where it runs: `environment` is stored with it, `cache` is in bytes."""
@@ -66,7 +67,9 @@ class Session:
         moment = datetime.now(UTC)
         self.run_id = f"{name}-{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         config = self.config.model_dump(mode="json")
-        self.store.create_run(self.run_id, name, config, self.machine.environment, moment.isoformat(timespec="seconds"))
+        self.store.create_run(
+            self.run_id, name, config, self.machine.environment, moment.isoformat(timespec="seconds")
+        )
         self.store.add_cases(self.run_id, list(self._records.values()))
 
     def take_up(self, run: Run) -> None:
@@ -74,7 +77,9 @@ class Session:
 
         Raises UserError when the run was started with another config.
         """
-        if dict(run.config) != self.config.model_dump(mode="json") or {m.case.key for m in run.measurements} != set(self._records):
+        if dict(run.config) != self.config.model_dump(mode="json") or {
+            m.case.key for m in run.measurements
+        } != set(self._records):
             raise UserError(
                 f"run {run.id} was started with another config; start a new run without --resume, "
                 "or give the options that it was started with"
@@ -104,8 +109,9 @@ class Session:
             groups = shuffled_groups(standings, self._rng(number))
             if number > 1 and (left := self._left()) is not None:
                 groups = widest_first(groups, self._precision, left)
-            if groups:
-                self._round(number, groups)
+            if not groups or self._left() == 0.0:
+                return
+            self._round(number, groups)
 
     def _round(self, number: int, groups: Sequence[list[Standing]]) -> None:
         self.observer.round_started(number, sum(map(len, groups)), self._left())

@@ -20,7 +20,9 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 def main(descriptor: int, parent: int) -> None:
     """Serve requests from the pipe until Stop or until the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what ends
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the whole group; the parent decides what ends
     _die_with(parent)
     volunteer_for_the_killer()
     pipe: Connection[Reply, Assignment | Request] = Connection(descriptor)
@@ -41,7 +43,7 @@ def _start(assignment: Assignment, pipe: Connection[Reply, Assignment | Request]
     except UnsupportedError as error:
         pipe.send(Failed("unsupported", str(error), lost=True))
         return None
-    except Exception as error:  # noqa: BLE001 - a framework that cannot start is a row's reason, whatever it raises
+    except Exception as error:
         reason = f"{assignment.backend} cannot start: {type(error).__name__}: {first_line(error)}"
         pipe.send(Failed("failed", reason, lost=True))
         return None

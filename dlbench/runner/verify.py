@@ -70,7 +70,9 @@ class Verifier:
         outputs = _outputs(call())
         shapes = self.problem.op.outputs(self.problem.direction)
         if len(outputs) != len(shapes):
-            raise WrongAnswerError(f"returns {len(outputs)} outputs instead of {len(shapes)} ({', '.join(shapes)})")
+            raise WrongAnswerError(
+                f"returns {len(outputs)} outputs instead of {len(shapes)} ({', '.join(shapes)})"
+            )
         found = {
             name: self._on_host(backend, name, shape, output)
             for (name, shape), output in zip(shapes.items(), outputs, strict=True)
@@ -80,10 +82,14 @@ class Verifier:
 
     def _on_host(self, backend: Backend, name: str, shape: tuple[int, ...], output: Any) -> Array:
         if backend.dtype(output) != self.problem.dtype:
-            raise WrongAnswerError(f"output {name} is {backend.dtype(output)} instead of {self.problem.dtype}")
+            raise WrongAnswerError(
+                f"output {name} is {backend.dtype(output)} instead of {self.problem.dtype}"
+            )
         values = backend.host(output)
         if values.shape != shape:
-            raise WrongAnswerError(f"output {name} is {format_shape(values.shape)} instead of {format_shape(shape)}")
+            raise WrongAnswerError(
+                f"output {name} is {format_shape(values.shape)} instead of {format_shape(shape)}"
+            )
         return values
 
     def _check_inputs(self, backend: Backend, tensors: Sequence[Any]) -> None:

@@ -87,16 +87,22 @@ class WorkerProcess:
             status = self._process.wait(STOP_GRACE)
         except subprocess.TimeoutExpired:
             self.kill()
-            return Failed("crashed", "the worker process closed its pipe without ending; it was killed", lost=True)
+            return Failed(
+                "crashed", "the worker process closed its pipe without ending; it was killed", lost=True
+            )
         if status == -signal.SIGKILL:
             reason = "the system killed the worker process (SIGKILL): most likely memory ran out"
             return Failed("out_of_memory", reason, lost=True)
-        return Failed("crashed", f"the worker process ended with {_status(status)}{self._last_words()}", lost=True)
+        return Failed(
+            "crashed", f"the worker process ended with {_status(status)}{self._last_words()}", lost=True
+        )
 
     def _last_words(self) -> str:
         """Return the last line that the process wrote, which is where a native library says why it aborted."""
         self._errors.seek(0)
-        lines = [line.strip() for line in self._errors.read().decode(errors="replace").splitlines() if line.strip()]
+        lines = [
+            line.strip() for line in self._errors.read().decode(errors="replace").splitlines() if line.strip()
+        ]
         telling = [line for line in lines if "Fatal Python error" in line] or lines[-1:]
         return f": {telling[0][:200]}" if telling else ""
 

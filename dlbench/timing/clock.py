@@ -58,7 +58,7 @@ class HostClock:
         costs less than timeit's `for` loop (benchmarks/harness_cost.py).
         """
         loop = starmap(call, repeat((), calls))
-        consume = deque(maxlen=0).extend
+        consume = deque[Any](maxlen=0).extend
         start = time.perf_counter_ns()
         consume(loop)
         return (time.perf_counter_ns() - start) * 1e-9

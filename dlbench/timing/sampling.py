@@ -123,8 +123,6 @@ def involuntary_switches() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
-
-
 @contextmanager
 def _undisturbed_by_collector() -> Iterator[None]:
     """Keep Python's garbage collector out of the samples, as timeit does."""

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from runs import failed, measured, record, run_of, steady
 
 from dlbench.analysis.speedup import ITSELF, speedups
 from dlbench.results.measurement import CaseRecord, Measurement
 from dlbench.statistics import Interval
-from runs import failed, measured, record, run_of, steady
 
 NAIVE, LIBRARY = record("numba:naive"), record("torch:library")
 

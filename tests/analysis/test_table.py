@@ -5,12 +5,12 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 from hypothesis import given, settings
+from run_strategies import runs
+from runs import failed, measured, record, run_of, steady
 
 from dlbench.analysis.peaks import Peaks, Roof
 from dlbench.analysis.table import frame
 from dlbench.results.measurement import COLUMNS, FAILURES, Measurement, Run, Visit
-from run_strategies import runs
-from runs import failed, measured, record, run_of, steady
 
 ROOF = Roof({"float32": 4e9}, ((2**16, 8e9), (2**20, 4e9), (2**28, 1e9)))
 PEAKS = Peaks({"cpu": ROOF})
@@ -18,7 +18,7 @@ PEAKS = Peaks({"cpu": ROOF})
 
 def _row(measurement: Measurement, peaks: Peaks | None = None) -> dict[str, object]:
     table = frame(run_of([measurement]), peaks)
-    return {name: None if pd.isna(value) else value for name, value in table.iloc[0].items()}
+    return {str(name): None if pd.isna(value) else value for name, value in table.iloc[0].items()}
 
 
 def test_the_columns_are_the_contract_in_its_order_with_a_type_for_each_kind() -> None:
@@ -42,9 +42,9 @@ def test_every_measurement_has_its_row_whatever_became_of_it(run: Run) -> None:
 def test_a_row_holds_the_times_in_microseconds_and_the_rates_that_follow() -> None:
     row = _row(measured(record(flops=2_000_000, traffic=500_000), 1e-3))
     expected = {
-        "run": "conv-1", "op": "conv2d", "backend": "numba", "variant": "naive", "device": "cpu", "count": 1,
-        "samples": 60, "rounds": 3, "verdict": "ok", "reason": "", "peak_memory_mib": 1.0, "max_rel_error": 1e-7,
-        "intensity": 4.0, "host_us": None, "energy_j": None, "peak_pct": None, "bound": None,
+        "run": "conv-1", "op": "conv2d", "backend": "numba", "variant": "naive", "device": "cpu",
+        "count": 1, "samples": 60, "rounds": 3, "verdict": "ok", "reason": "", "peak_memory_mib": 1.0,
+        "max_rel_error": 1e-7, "intensity": 4.0, "host_us": None, "energy_j": None, "peak_pct": None, "bound": None,
     }  # fmt: skip
     assert {name: row[name] for name in expected} == expected
     assert row["time_us"] == pytest.approx(1000.0)

@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from runs import failed, measured, record, run_of
 
 from dlbench.analysis.table import frame
 from dlbench.analysis.totals import TYPES, totals
 from dlbench.results.measurement import CaseRecord, Measurement
-from runs import failed, measured, record, run_of
 
 
 def _layer(implementation: str, layer: str, **changes: Any) -> CaseRecord:

@@ -54,7 +54,7 @@ def test_a_direction_that_a_variant_lacks_is_told_with_those_it_has() -> None:
 
 def test_a_missing_framework_is_told_with_the_install_command() -> None:
     spec = BackendSpec("absent", "no_such_module", "X", "absent", "pip install absent", {})
-    with pytest.raises(BackendMissingError, match="absent cannot be imported .*; pip install absent"):
+    with pytest.raises(BackendMissingError, match=r"absent cannot be imported .*; pip install absent"):
         spec.load()
 
 

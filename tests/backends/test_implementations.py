@@ -28,7 +28,7 @@ RAGGED: Mapping[str, tuple[Op, ...]] = {
         Conv2d(n=3, c=5, h=6, w=7, k=4, r=1, s=1),
         Conv2d(c=5, h=6, w=7, k=4, r=1, s=1, stride=2),
         Conv2d(c=6, h=8, w=8, k=6, r=3, s=3, pad=1, groups=6),
-        Conv2d(n=16, c=3, h=17, w=15, k=5, r=5, s=5, pad=2),
+        Conv2d(n=16, c=3, h=17, w=15, k=5, r=3, s=3, pad=1),
     ),
     "matmul": (
         Matmul(m=7, n=5, k=33),
@@ -53,8 +53,8 @@ class Cell(NamedTuple):
     problem: Problem
 
     def __str__(self) -> str:
-        problem = self.problem
-        return f"{self.backend}:{self.implementation.variant} {problem.label} {problem.direction} {problem.dtype}"
+        variant, problem = f"{self.backend}:{self.implementation.variant}", self.problem
+        return f"{variant} {problem.label} {problem.direction} {problem.dtype}"
 
 
 def cells(data: Distribution = "normal") -> list[Cell]:

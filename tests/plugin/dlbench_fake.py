@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from dlbench.backends.backend import Backend, BackendSpec, Call, Implementation, Tensor
+from dlbench.backends.backend import Backend, BackendSpec, Implementation, Tensor
 from dlbench.errors import UnsupportedError
 from dlbench.ops.dtypes import Array
 from dlbench.ops.problem import Problem
+from dlbench.timing.clock import Call
 
 DTYPES = ("float32", "float64")
 
@@ -200,4 +201,6 @@ WAYS = {
     "hogs": hogs,
     "crashes_later": crashes_later,
 }
-IMPLEMENTATIONS = tuple(Implementation("matmul", name, ("forward",), DTYPES, way) for name, way in WAYS.items())
+IMPLEMENTATIONS = tuple(
+    Implementation("matmul", name, ("forward",), DTYPES, way) for name, way in WAYS.items()
+)

@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
+from run_strategies import runs
+from runs import failed, measured, record, run_of
 
 from dlbench.analysis.table import frame
 from dlbench.errors import StoreError, UserError
 from dlbench.results import formats
 from dlbench.results.measurement import COLUMNS, Run
-from run_strategies import runs
-from runs import failed, measured, record, run_of
 
 NAMES = [column.name for column in COLUMNS]
 RUN = run_of([measured(record(), 2e-3), failed(record("torch:library"))])
@@ -176,18 +176,18 @@ class TestPlaces:
 
     def test_a_folder_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "table.csv").mkdir()
-        with pytest.raises(UserError, match="is a folder; name a file, such as"):
+        with pytest.raises(UserError, match=r"is a folder; name a file, such as"):
             formats.write(tmp_path / "table.csv", FRAME, RUN)
 
     def test_a_missing_folder_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match="the folder .*nowhere does not exist; make it first$"):
+        with pytest.raises(UserError, match=r"the folder .*nowhere does not exist; make it first$"):
             formats.write(tmp_path / "nowhere" / "table.csv", FRAME, RUN)
 
     def test_a_folder_that_may_not_be_written_is_named(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("os.access", lambda *_: False)
-        with pytest.raises(UserError, match="this user may not write in the folder"):
+        with pytest.raises(UserError, match=r"this user may not write in the folder"):
             formats.check([tmp_path / "table.csv"])
 
     def test_a_check_finds_the_bad_place_among_good_ones_and_writes_nothing(self, tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ class TestReading:
 
     def test_bytes_that_are_no_text_are_refused(self, tmp_path: Path) -> None:
         (tmp_path / "x.json").write_bytes(b"\xff\xfe\x00{")
-        with pytest.raises(StoreError, match="is no run that dlbench wrote"):
+        with pytest.raises(StoreError, match=r"is no run that dlbench wrote"):
             formats.read(tmp_path / "x.json")
 
     def test_a_newer_schema_asks_for_a_newer_dlbench(self, tmp_path: Path) -> None:
@@ -311,12 +311,12 @@ class TestReading:
         bad = replace(good, visits=(replace(good.visits[0], samples=(sample,)),))
         path = tmp_path / "x.json"
         formats.write(path, FRAME[:1], run_of([bad]))
-        with pytest.raises(StoreError, match="a sample is not a positive number"):
+        with pytest.raises(StoreError, match=r"a sample is not a positive number"):
             formats.read(path)
 
     def test_a_foreign_parquet_file_is_refused(self, tmp_path: Path) -> None:
         pq.write_table(pa.table({"a": [1]}), tmp_path / "x.parquet")
-        with pytest.raises(StoreError, match="no `dlbench` metadata, or no `raw_samples`"):
+        with pytest.raises(StoreError, match=r"no `dlbench` metadata, or no `raw_samples`"):
             formats.read(tmp_path / "x.parquet")
 
     def test_a_parquet_file_whose_samples_were_edited_away_is_refused(self, tmp_path: Path) -> None:
@@ -325,5 +325,5 @@ class TestReading:
         index = table.schema.get_field_index("raw_samples")
         emptied = pa.array([[], []], type=table.schema.field(index).type)
         pq.write_table(table.set_column(index, table.schema.field(index), emptied), path)
-        with pytest.raises(StoreError, match="`measurement` and `raw_samples` do not belong together"):
+        with pytest.raises(StoreError, match=r"`measurement` and `raw_samples` do not belong together"):
             formats.read(path)

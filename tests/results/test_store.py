@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from platformdirs import user_data_path
+from run_strategies import runs
+from runs import failed, measured, record, run_of, save, steady
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
@@ -17,8 +19,6 @@ from dlbench.errors import SelectionError, StoreError
 from dlbench.results.measurement import Run, Visit
 from dlbench.results.schema import CASES, RUNS, VERSION, VISITS
 from dlbench.results.store import RunSummary, Store, default_url
-from run_strategies import runs
-from runs import failed, measured, record, run_of, save, steady
 
 A, B = record("numba:naive"), record("torch:library")
 
@@ -146,7 +146,7 @@ class TestReferences:
         assert store.load(reference).id == found
 
     def test_a_beginning_that_several_runs_share_is_refused_with_their_ids(self, store: Store) -> None:
-        with pytest.raises(SelectionError, match="^2 runs begin with `conv-`: conv-1-aa, conv-2-bb$"):
+        with pytest.raises(SelectionError, match=r"^2 runs begin with `conv-`: conv-1-aa, conv-2-bb$"):
             store.load("conv-")
 
     def test_a_name_with_a_slip_gets_the_nearest(self, store: Store) -> None:
@@ -183,12 +183,12 @@ class TestReferences:
         assert left == [(4,), (0,)]
 
     def test_what_does_not_exist_cannot_be_deleted(self, store: Store) -> None:
-        with pytest.raises(SelectionError, match="no run `conv`"):
+        with pytest.raises(SelectionError, match=r"no run `conv`"):
             store.delete("conv")
 
 
 def test_an_empty_store_says_how_to_fill_it(store: Store) -> None:
-    with pytest.raises(SelectionError, match="is empty; `dlbench run quick` measures one$"):
+    with pytest.raises(SelectionError, match=r"is empty; `dlbench run quick` measures one$"):
         store.load("latest")
 
 
@@ -198,34 +198,50 @@ def test_runs_are_summed_up_the_newest_first(store: Store) -> None:
     _begin(store, "z-1", "z", "2025-01-01T00:00:00+00:00")
     assert store.runs() == [
         RunSummary(
-            id="conv-1", name="conv", started="2026-01-02T03:04:05+00:00", finished="2026-01-02T03:06:05+00:00",
-            elapsed=120.0, cases=2, measured=2, devices=("cpu", "cuda:0"), hostname="bench", fingerprint="f00d",
+            id="conv-1",
+            name="conv",
+            started="2026-01-02T03:04:05+00:00",
+            finished="2026-01-02T03:06:05+00:00",
+            elapsed=120.0,
+            cases=2,
+            measured=2,
+            devices=("cpu", "cuda:0"),
+            hostname="bench",
+            fingerprint="f00d",
         ),
         RunSummary(
-            id="z-1", name="z", started="2025-01-01T00:00:00+00:00", finished="", elapsed=0.0, cases=2, measured=0,
-            devices=("cpu",), hostname="", fingerprint="",
+            id="z-1",
+            name="z",
+            started="2025-01-01T00:00:00+00:00",
+            finished="",
+            elapsed=0.0,
+            cases=2,
+            measured=0,
+            devices=("cpu",),
+            hostname="",
+            fingerprint="",
         ),
-    ]  # fmt: skip
+    ]
 
 
 class TestMistakes:
     def test_an_id_is_given_once(self, store: Store) -> None:
         _begin(store)
-        with pytest.raises(StoreError, match="there is a run a-1 already$"):
+        with pytest.raises(StoreError, match=r"there is a run a-1 already$"):
             _begin(store)
 
     def test_a_visit_of_a_run_that_was_deleted_meanwhile_is_refused(self, store: Store) -> None:
-        with pytest.raises(StoreError, match="there is no run a-1; it may have been deleted meanwhile$"):
+        with pytest.raises(StoreError, match=r"there is no run a-1; it may have been deleted meanwhile$"):
             store.add_visit("a-1", A.key, steady(1e-3), 1.0)
 
     def test_a_visit_of_an_unknown_case_is_refused(self, store: Store) -> None:
         _begin(store)
-        with pytest.raises(StoreError, match="run a-1 has no case nonsense$"):
+        with pytest.raises(StoreError, match=r"run a-1 has no case nonsense$"):
             store.add_visit("a-1", "nonsense", steady(1e-3), 1.0)
 
     def test_a_number_beyond_64_bits_is_refused_and_leaves_nothing_behind(self, store: Store) -> None:
         _begin(store)
-        with pytest.raises(StoreError, match="int too large"):
+        with pytest.raises(StoreError, match=r"int too large"):
             store.add_visit("a-1", A.key, steady(1e-3, peak_memory=2**64), 1.0)
         assert store.load("a-1").measurements[0].visits == ()
 
@@ -251,7 +267,7 @@ class TestAddresses:
         monkeypatch.delenv("DLBENCH_STORE")
         monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
         with pytest.raises(
-            StoreError, match="cannot be made .*; name another store with --store or DLBENCH_STORE$"
+            StoreError, match=r"cannot be made .*; name another store with --store or DLBENCH_STORE$"
         ):
             default_url()
 
@@ -289,7 +305,7 @@ class TestAddresses:
 
 class TestFilesThatAreNoStore:
     def test_a_folder(self, tmp_path: Path) -> None:
-        with pytest.raises(StoreError, match="is a folder; name a file in it, such as .*runs.db$"):
+        with pytest.raises(StoreError, match=r"is a folder; name a file in it, such as .*runs.db$"):
             Store(tmp_path)
 
     def test_a_path_whose_folder_does_not_exist(self, tmp_path: Path) -> None:
@@ -300,12 +316,12 @@ class TestFilesThatAreNoStore:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("os.access", lambda *_: False)
-        with pytest.raises(StoreError, match="cannot be read and written by this user"):
+        with pytest.raises(StoreError, match=r"cannot be read and written by this user"):
             Store(tmp_path / "runs.db")
 
     def test_a_file_that_is_not_sqlite(self, tmp_path: Path) -> None:
         (tmp_path / "runs.db").write_text("hello " * 1000)
-        with pytest.raises(StoreError, match="is not a SQLite database; name another store with --store$"):
+        with pytest.raises(StoreError, match=r"is not a SQLite database; name another store with --store$"):
             Store(tmp_path / "runs.db")
 
     def test_a_database_of_something_else(self, tmp_path: Path) -> None:
@@ -347,7 +363,7 @@ class TestFilesThatAreNoStore:
         connection.execute("UPDATE dlbench_visits SET samples = x'00'")
         connection.commit()
         connection.close()
-        with pytest.raises(StoreError, match="buffer size must be a multiple"):
+        with pytest.raises(StoreError, match=r"buffer size must be a multiple"):
             store.load("latest")
 
 

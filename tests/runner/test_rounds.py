@@ -10,7 +10,15 @@ from dlbench.ops.matmul import Matmul
 from dlbench.ops.problem import Problem
 from dlbench.plan.case import Case, Variant
 from dlbench.results.measurement import Visit
-from dlbench.runner.rounds import Circumstances, Standing, conclude, due, merged, shuffled_groups, widest_first
+from dlbench.runner.rounds import (
+    Circumstances,
+    Standing,
+    conclude,
+    due,
+    merged,
+    shuffled_groups,
+    widest_first,
+)
 from dlbench.timing.stopping import Precision
 
 PRECISION = Precision(target=0.03, min_rounds=3, max_rounds=5)
@@ -25,7 +33,9 @@ def standing(*visits: Visit, m: int = 8, variant: str = "right") -> Standing:
 
 
 def quiet(number: int, seconds: float = 1.0, disturbed: int = 0, duration: float = 1.0) -> Visit:
-    return Visit(number, samples=(seconds,) * 10, disturbed=disturbed, duration=duration, conditions={"load": 3.1})
+    return Visit(
+        number, samples=(seconds,) * 10, disturbed=disturbed, duration=duration, conditions={"load": 3.1}
+    )
 
 
 def test_round_one_visits_every_case() -> None:
@@ -110,4 +120,9 @@ def test_a_failure_outranks_every_sample() -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("switches", 5), ("steal", 0.75), ("load", 2.0)])
 def test_conditions_of_turns_are_merged(name: str, value: float) -> None:
-    assert merged([{"switches": 2, "steal": 0.5, "load": 1.0}, {"switches": 3, "steal": 0.25, "load": 2.0}])[name] == value
+    assert (
+        merged([{"switches": 2, "steal": 0.5, "load": 1.0}, {"switches": 3, "steal": 0.25, "load": 2.0}])[
+            name
+        ]
+        == value
+    )

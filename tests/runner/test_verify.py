@@ -52,7 +52,9 @@ def test_a_wrong_answer_is_caught_by_sampling_too(variant: str, monkeypatch: pyt
         check(variant)
 
 
-def test_a_single_wrong_element_that_sampling_misses_is_caught_by_its_projection(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_wrong_element_that_sampling_misses_is_caught_by_its_projection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(verify, "WHOLE_REFERENCE", 0)
     monkeypatch.setattr(verify, "SAMPLED_OUTPUTS", 2)
     problem = Problem(Matmul(m=64, n=64, k=64))
@@ -74,4 +76,6 @@ def test_the_number_of_outputs_is_checked() -> None:
     inputs = SMALL.inputs()
     tensors = [backend.tensor(values, "float32") for values in inputs.values()]
     with pytest.raises(WrongAnswerError, match=r"returns 2 outputs instead of 1 \(c\)"):
-        Verifier(SMALL, inputs).check(backend, tensors, lambda: (tensors[0] @ tensors[1], tensors[0] @ tensors[1]))
+        Verifier(SMALL, inputs).check(
+            backend, tensors, lambda: (tensors[0] @ tensors[1], tensors[0] @ tensors[1])
+        )

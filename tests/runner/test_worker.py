@@ -15,7 +15,17 @@ import pytest
 from dlbench.ops.matmul import Matmul
 from dlbench.ops.problem import Problem
 from dlbench.plan.case import Case, Variant
-from dlbench.runner.protocol import Assignment, Failed, Prepare, Prepared, Ready, Release, Released, Sampled, Turn
+from dlbench.runner.protocol import (
+    Assignment,
+    Failed,
+    Prepare,
+    Prepared,
+    Ready,
+    Release,
+    Released,
+    Sampled,
+    Turn,
+)
 from dlbench.runner.worker import WorkerProcess, worker_environment
 
 TIMEOUT = 60.0
@@ -75,7 +85,7 @@ def test_an_error_becomes_a_verdict_and_its_worker_lives(
 
 
 def test_a_problem_larger_than_memory_is_refused_before_it_is_tried(worker: WorkerProcess) -> None:
-    reply = worker.ask(Prepare(case("right", m=2**36), 0.01), TIMEOUT)
+    reply = worker.ask(Prepare(case("right", m=2**31 - 1), 0.01), TIMEOUT)
     assert isinstance(reply, Failed)
     assert reply.verdict == "out_of_memory"
     assert "with its float64 reference" in reply.reason
@@ -84,11 +94,17 @@ def test_a_problem_larger_than_memory_is_refused_before_it_is_tried(worker: Work
 @pytest.mark.parametrize(
     ("variant", "verdict", "reason"),
     [
-        ("crashes", "crashed", "the worker process ended with SIGSEGV: Fatal Python error: Segmentation fault"),
+        (
+            "crashes",
+            "crashed",
+            "the worker process ended with SIGSEGV: Fatal Python error: Segmentation fault",
+        ),
         ("exits", "crashed", "the worker process ended with exit status 3: libfake: assertion failed"),
     ],
 )
-def test_a_lost_process_is_told_by_how_it_ended(worker: WorkerProcess, variant: str, verdict: str, reason: str) -> None:
+def test_a_lost_process_is_told_by_how_it_ended(
+    worker: WorkerProcess, variant: str, verdict: str, reason: str
+) -> None:
     assert worker.ask(Prepare(case(variant), 0.01), TIMEOUT) == Failed(verdict, reason, lost=True)  # type: ignore[arg-type]
     assert isinstance(worker.ask(Release(), TIMEOUT), Failed)
 
@@ -126,7 +142,9 @@ def test_a_device_that_the_backend_has_not_is_unsupported() -> None:
 def test_workers_share_one_thread_count_and_compile_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     settings = worker_environment(3)
-    assert settings["OMP_NUM_THREADS"] == settings["OPENBLAS_NUM_THREADS"] == settings["MKL_NUM_THREADS"] == "3"
+    assert (
+        settings["OMP_NUM_THREADS"] == settings["OPENBLAS_NUM_THREADS"] == settings["MKL_NUM_THREADS"] == "3"
+    )
     assert settings["NUMBA_CACHE_DIR"].endswith("dlbench/numba")
 
 
@@ -144,10 +162,16 @@ os.kill(os.getpid(), 9)
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal is Linux's")
 def test_a_worker_does_not_outlive_a_dlbench_that_was_killed() -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    script = subprocess.run([sys.executable, "-c", ORPHAN], env=environment, capture_output=True, text=True, check=False)
+    script = subprocess.run(
+        [sys.executable, "-c", ORPHAN], env=environment, capture_output=True, text=True, check=False
+    )
     assert script.returncode == -signal.SIGKILL
     pid = int(script.stdout)
     deadline = time.monotonic() + 10
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
+    while (
+        psutil.pid_exists(pid)
+        and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.05)
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from fakes import FakeClock
 
-from dlbench.timing import quiet
 from dlbench.timing.clock import HostClock
 from dlbench.timing.flush import CacheFlush
 from dlbench.timing.quiet import LIMIT, STEP, settle
@@ -36,7 +35,7 @@ def test_the_flush_rewrites_every_byte_of_twice_the_cache() -> None:
 
 def test_settling_ends_when_the_process_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
     busy = iter([0.0, STEP, STEP, 2 * STEP, 2 * STEP, 2 * STEP])
-    monkeypatch.setattr(quiet.time, "process_time", lambda: next(busy))
+    monkeypatch.setattr(time, "process_time", lambda: next(busy))
     clock = FakeClock()
     settle(clock)
     assert clock.moment == pytest.approx(3 * STEP)
@@ -44,7 +43,7 @@ def test_settling_ends_when_the_process_sleeps(monkeypatch: pytest.MonkeyPatch) 
 
 def test_settling_gives_up_on_threads_that_never_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeClock()
-    monkeypatch.setattr(quiet.time, "process_time", lambda: clock.moment)
+    monkeypatch.setattr(time, "process_time", lambda: clock.moment)
     settle(clock)
     assert clock.moment == pytest.approx(LIMIT, abs=2 * STEP)
 

@@ -19,7 +19,9 @@ def nothing() -> None:
 
 
 def test_warm_up_ends_when_two_windows_agree() -> None:
-    costs: Iterator[float] = iter([4e-3, 2e-3, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3])
+    costs: Iterator[float] = iter(
+        [4e-3, 2e-3, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3]
+    )
     clock = FakeClock(cost=lambda: next(costs))
     warm_up(clock, nothing, limit=1e-2)
     assert clock.moment == pytest.approx(8e-3)  # windows of 4, 2, 1 and 1 ms: the third and the fourth agree
@@ -56,7 +58,7 @@ def test_a_call_that_costs_nothing_ends_in_the_largest_batch() -> None:
 
 def test_a_slow_call_is_timed_once_to_calibrate() -> None:
     clock = FakeClock(cost=lambda: 0.2)
-    assert calibrate(clock, nothing, 1e-3) == Batch(1, pytest.approx(0.2))
+    assert calibrate(clock, nothing, 1e-3) == Batch(1, 0.2)
     assert clock.timed == [1]
 
 
