@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ MOST_CASES = 100_000
 
 PEAKS_SECONDS = 30.0
 """What the peaks may take when they are measured before another run."""
+ENDING_SECONDS = 3.0
+"""Of a budget, what is left for starting, the last visit's overrun and the table: the budget is the whole command's."""
 PEAKS_SHARE = 3
 """A budget must be so many times that, or the run goes without; `dlbench run peaks` measures them at leisure."""
 
@@ -158,12 +161,14 @@ def execute(
 ) -> Run:
     """Measure a plan; see `run`."""
     refuse_too_many(wanted, yes=yes)
+    start = time.monotonic()
     with Store(store or default_url()) as opened:
         machine = this_machine(wanted.config.threads)
         budget = wanted.config.measure.budget
         if peaks and _affords_peaks(wanted.config) and find_peaks(opened, machine.environment) is None:
-            spent = _measure_peaks(opened, wanted.config.threads, machine, observer)
-            budget = None if budget is None else budget - spent
+            _measure_peaks(opened, wanted.config.threads, machine, observer)
+        if budget is not None:
+            budget = max(budget / 2, budget - (time.monotonic() - start) - ENDING_SECONDS)
         session = Session(wanted.config, list(wanted.cases()), machine, opened, observer, budget)
         _begin(session, name or wanted.config.name, resume=resume)
         session.measure()
@@ -195,8 +200,8 @@ def _affords_peaks(config: Config) -> bool:
     return config.name != PEAKS_CONFIG and (budget is None or budget >= PEAKS_SHARE * PEAKS_SECONDS)
 
 
-def _measure_peaks(store: Store, threads: int | None, machine: Machine, observer: Observer) -> float:
-    """Run the built-in peaks config and return the seconds that it took."""
+def _measure_peaks(store: Store, threads: int | None, machine: Machine, observer: Observer) -> None:
+    """Run the built-in peaks config."""
     config = load_config(PEAKS_CONFIG, [] if threads is None else [f"threads={threads}"])
     config = config.with_limits(budget=PEAKS_SECONDS, precision=None)
     observer.noted(
@@ -204,10 +209,8 @@ def _measure_peaks(store: Store, threads: int | None, machine: Machine, observer
     )
     wanted = Plan(config, ("cpu",), ())
     session = Session(config, list(wanted.cases()), machine, store, Silent(), config.measure.budget)
-    start = session.now()
     session.begin(PEAKS_CONFIG)
     session.measure()
-    return session.now() - start
 
 
 def this_machine(threads: int | None = None) -> Machine:

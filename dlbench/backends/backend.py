@@ -18,7 +18,7 @@ from dlbench.timing.clock import Call, Clock, HostClock
 
 Tensor = Any
 Prepare = Callable[..., Call]
-"""`prepare(problem, *tensors) -> Call`: tensors in the order of `op.inputs`; what is not timed happens here."""
+"""`prepare(problem, *tensors) -> Call`: tensors in the order of `op.inputs`; nothing here is timed."""
 F = TypeVar("F", bound=Prepare)
 
 _MARK = "__dlbench_implementations__"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-MOST = 2**31 - 1
-"""Extents beyond this overflow the 32-bit sizes of vendor libraries."""
+MOST = 2**40
+"""A tensor with a longer axis fits no machine's memory: a slip of the finger, named as such."""
 Extent = Annotated[int, Field(ge=1, le=MOST)]
 Padding = Annotated[int, Field(ge=0, le=MOST)]

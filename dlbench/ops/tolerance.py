@@ -12,7 +12,7 @@ SAFETY = 16.0
 products is off by about u sqrt(K) of its root mean square (Higham & Mary, A new approach to probabilistic
 rounding error analysis, SIAM J. Sci. Comput. 41, 2019); the largest of millions of outputs is some six
 standard deviations out, and the largest output stands as far above the root mean square. Observed at worst,
-over every variant, on small ragged shapes and on layers of ResNet-50 (normal and uniform data): 0.24 of the
+over every variant, on small ragged shapes and on layers like ResNet-50's (normal and uniform data): 0.24 of the
 tolerance in float32, 0.36 in float64, 0.44 in 16 bits; and 0.90 by torch:native, whose 16-bit data
 gradients are added up in 16 bits (7 × 7 taps). A dropped term of median size is more than 20 tolerances off
 at float32 up to 4608 terms (tests/ops/test_tolerance.py)."""

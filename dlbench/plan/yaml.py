@@ -90,7 +90,7 @@ class _Reader:
             if node is None:
                 return None, {}
             self._check(node)
-            lines = {path: line for path, line in self._lines(node, ())}
+            lines = dict(self._lines(node, ()))
             return loader.construct_document(node), lines
         except yaml.YAMLError as error:
             raise self._explained(error, text) from None

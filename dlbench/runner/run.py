@@ -57,6 +57,9 @@ class Session:
     def __post_init__(self) -> None:
         """Note when the sitting began; its budget counts from here."""
         self._start = self.now()
+        self._round_start = (
+            0.0  # seconds in which the last round's workers came up; the next round needs them too
+        )
         self._records = {case.key: record_of(case) for case in self.cases}
         self._standings = {case.key: Standing(case) for case in self.cases}
         measure = self.config.measure
@@ -107,17 +110,20 @@ class Session:
         for number in range(1, self.config.measure.rounds.max + 1):
             standings = due(self._standings.values(), number, self._precision)
             groups = shuffled_groups(standings, self._rng(number))
-            if number > 1 and (left := self._left()) is not None:
+            left = self._left()
+            if number > 1 and left is not None:
                 groups = widest_first(groups, self._precision, left)
-            if not groups or self._left() == 0.0:
+            if not groups or (left is not None and left < self._round_start):
                 return
             self._round(number, groups)
 
     def _round(self, number: int, groups: Sequence[list[Standing]]) -> None:
         self.observer.round_started(number, sum(map(len, groups)), self._left())
         crew = Crew(self._assignment, self.hire)
+        start = self.now()
         try:
             crew.staff(standing.case for group in groups for standing in group)
+            self._round_start = self.now() - start
             self.machine.environment.setdefault("backends", {}).update(crew.environments)
             self.store.set_environment(self.run_id, self.machine.environment)
             for group in groups:
@@ -145,7 +151,9 @@ class Session:
         self.observer.visited(self._records[standing.case.key], visit)
 
     def _conclude(self, *, interrupted: bool) -> None:
-        circumstances = Circumstances(self._precision, self.budget, self.machine.cores, interrupted)
+        circumstances = Circumstances(
+            self._precision, self.config.measure.budget, self.machine.cores, interrupted
+        )
         verdicts = {key: conclude(standing, circumstances) for key, standing in self._standings.items()}
         self.store.set_verdicts(self.run_id, verdicts)
 

@@ -123,3 +123,8 @@ def test_a_suite_without_layer_names_counts_its_problems() -> None:
 def test_ops_without_operations_add_time_but_no_flops() -> None:
     (found,) = _totals([measured(record(suite="s", layer="copy", flops=0), 1e-3)])
     assert (found["time_us"], found["gflops"]) == (pytest.approx(1_000), None)
+
+
+def test_a_network_without_a_single_layer_has_no_total() -> None:
+    (found,) = _totals([measured(record(suite="s", layer="conv1", count=0), 1e-3)])
+    assert (found["layers"], found["time_us"], found["gflops"]) == (0, None, None)

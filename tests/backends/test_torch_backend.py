@@ -70,15 +70,18 @@ def test_flags_are_restored_even_after_an_error(backend: TorchBackend, variant: 
     assert flags() == before
 
 
-def test_flags_that_the_user_had_off_stay_off(backend: TorchBackend) -> None:
-    was = ONEDNN.enabled
-    ONEDNN.enabled = False
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_libraries_are_afterwards_as_the_user_had_them(backend: TorchBackend, enabled: bool) -> None:
+    before = ONEDNN.enabled, CUDNN.enabled
+    (nnpack_before,) = NNPACK.set_flags(enabled)
+    ONEDNN.enabled = CUDNN.enabled = enabled
     try:
         with backend.activate("native"):
             pass
-        assert not ONEDNN.enabled
+        assert (ONEDNN.enabled, CUDNN.enabled, nnpack_enabled()) == (enabled,) * 3
     finally:
-        ONEDNN.enabled = was
+        ONEDNN.enabled, CUDNN.enabled = before
+        NNPACK.set_flags(nnpack_before)
 
 
 def test_an_output_made_under_a_variant_can_be_poisoned_outside(backend: TorchBackend) -> None:

@@ -17,7 +17,7 @@ from dlbench.ops.stream import Triad
 from dlbench.ops.tolerance import SAFETY, tolerance
 
 RESNET_SUMS = (64, 147, 576, 2048, 4608)
-"""Products behind an output in ResNet-50: 1×1 of 64 channels, 7×7 of 3, 3×3 of 64, 1×1 of 2048, 3×3 of 512."""
+"""Products behind an output: 1×1 of 64 channels, 7×7 of 3, 3×3 of 64, 1×1 of 2048, 3×3 of 512."""
 PRODUCT = Matmul(m=50, n=60, k=70)
 OPS = (
     PRODUCT,

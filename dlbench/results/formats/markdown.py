@@ -1,7 +1,7 @@
 """Markdown: the table for people, as GitHub shows it.
 
-Columns that say the same in every row are told once above the table, empty ones are left out, and numbers
-have four significant digits; the other formats keep everything.
+Columns that say the same in every row are told once above the table, empty ones are left out, as is `params`,
+which `problem` tells, and numbers have four significant digits; the other formats keep everything.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _ESCAPED = str.maketrans(
 def write(file: BinaryIO, frame: pd.DataFrame, run: Run) -> None:
     """Write a heading, what all rows share, and the table."""
     table = rows(frame)
-    told = [column for column in COLUMNS if any(row[column.name] not in (None, "") for row in table)]
+    shown = [column for column in COLUMNS if column.kind != "json"]
+    told = [column for column in shown if any(row[column.name] not in (None, "") for row in table)]
     shared = [
         column for column in told if len(table) > 1 and len({str(row[column.name]) for row in table}) == 1
     ]
@@ -57,10 +58,6 @@ def _table(table: list[dict[str, Any]], columns: list[Column]) -> str:
 def _cell(value: Any, column: Column) -> str:
     if value is None:
         return ""
-    if column.kind == "json":
-        return _text(
-            ", ".join(f"{name}={item}" for name, item in value.items()) if isinstance(value, dict) else value
-        )
     if column.kind != "number":
         return _text(value)
     tiny = value != 0 and abs(value) < 1e-3
