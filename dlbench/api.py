@@ -36,7 +36,7 @@ MOST_CASES = 100_000
 
 PEAKS_SECONDS = 30.0
 """What the peaks may take when they are measured before another run."""
-ENDING_SECONDS = 3.0
+ENDING_SECONDS = 6.0
 """Of a budget, what is left for starting, the last visit's overrun and the table: the budget is the whole command's."""
 PEAKS_SHARE = 3
 """A budget must be so many times that, or the run goes without; `dlbench run peaks` measures them at leisure."""
@@ -162,15 +162,21 @@ def execute(
     """Measure a plan; see `run`."""
     refuse_too_many(wanted, yes=yes)
     start = time.monotonic()
+    cases = list(wanted.cases())
+    name = name or wanted.config.name
     with Store(store or default_url()) as opened:
+        unfinished = _unfinished(opened, name) if resume else None
         machine = this_machine(wanted.config.threads)
         budget = wanted.config.measure.budget
         if peaks and _affords_peaks(wanted.config) and find_peaks(opened, machine.environment) is None:
             _measure_peaks(opened, wanted.config.threads, machine, observer)
         if budget is not None:
             budget = max(budget / 2, budget - (time.monotonic() - start) - ENDING_SECONDS)
-        session = Session(wanted.config, list(wanted.cases()), machine, opened, observer, budget)
-        _begin(session, name or wanted.config.name, resume=resume)
+        session = Session(wanted.config, cases, machine, opened, observer, budget)
+        if unfinished is None:
+            session.begin(name)
+        else:
+            session.take_up(unfinished)
         session.measure()
         return _result(opened, session.run_id, store)
 
@@ -184,14 +190,11 @@ def refuse_too_many(wanted: Plan, *, yes: bool) -> None:
         )
 
 
-def _begin(session: Session, name: str, *, resume: bool) -> None:
-    unfinished = session.store.unfinished(name) if resume else None
-    if resume and unfinished is None:
+def _unfinished(store: Store, name: str) -> measurement.Run:
+    run = store.unfinished(name)
+    if run is None:
         raise UserError(f"no unfinished run named `{name}` in the store; start one without --resume")
-    if unfinished is None:
-        session.begin(name)
-    else:
-        session.take_up(unfinished)
+    return run
 
 
 def _affords_peaks(config: Config) -> bool:

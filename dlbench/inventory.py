@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 from itertools import islice
+from typing import TYPE_CHECKING
 
-from dlbench.api import Plan
 from dlbench.backends.catalogue import backends
 from dlbench.devices.cpu import usable_cores
 from dlbench.devices.device import Device
@@ -19,6 +19,9 @@ from dlbench.plan.estimate import LOOKED_AT, estimate
 from dlbench.plan.yaml import load_yaml
 from dlbench.results.store import Store, default_url
 from dlbench.units import format_bytes, format_count, format_duration
+
+if TYPE_CHECKING:  # the module brings pandas, which a list of configs must not wait for
+    from dlbench.api import Plan
 
 Row = dict[str, str]
 

@@ -98,7 +98,7 @@ def _op(kind: type[Op], params: dict[str, Any], where: str) -> Op:
     except ProblemError as error:
         raise ProblemError(f"{where}: {error}") from None
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        first = min(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
         key = str(first["loc"][-1]) if first["loc"] else ""
         given = ", ".join(f"{name}={value}" for name, value in params.items())
         hint = f"{kind.name} takes {', '.join(kind.model_fields)}; given: {given}"

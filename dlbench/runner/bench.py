@@ -85,6 +85,20 @@ class Bench:
         case = request.case
         implementation = self.backend.find(case.problem, case.variant.name)
         _refuse_what_cannot_fit(case.problem)
+        try:
+            ready, prepared = self._made_ready(request, implementation)
+        except Exception:
+            self._given.pop(
+                case.problem.key, None
+            )  # it may have changed the inputs, which the next variant shares
+            raise
+        self._ready[case.key] = ready
+        self.settle(self.backend.clock())
+        return prepared
+
+    def _made_ready(self, request: Prepare, implementation: Implementation) -> tuple[_Ready, Prepared]:
+        """Return the verified, warm and calibrated case, and what the runner is told of it."""
+        case = request.case
         given = self._given_for(case.problem)
         clock = self.backend.clock()
         with self.backend.activate(case.variant.name):
@@ -96,9 +110,7 @@ class Bench:
                 peak_memory(implementation, case.problem, given.tensors) if request.measure_memory else None
             )
             batch = Batch(1, 0.0) if case.cache == "cold" else calibrate(clock, call, self.assignment.minimum)
-        self._ready[case.key] = _Ready(case, call, batch)
-        self.settle(clock)
-        return Prepared(batch.calls, error, held)
+        return _Ready(case, call, batch), Prepared(batch.calls, error, held)
 
     def _given_for(self, problem: Problem) -> _Given:
         """Return the problem's tensors and right answer, made once for all its variants."""

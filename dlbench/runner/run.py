@@ -113,8 +113,10 @@ class Session:
             left = self._left()
             if number > 1 and left is not None:
                 groups = widest_first(groups, self._precision, left)
-            if not groups or (left is not None and left < self._round_start):
+            if left is not None and left <= self._round_start:
                 return
+            if not groups:  # a resumed run has visited this round already
+                continue
             self._round(number, groups)
 
     def _round(self, number: int, groups: Sequence[list[Standing]]) -> None:

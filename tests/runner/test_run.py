@@ -1,0 +1,248 @@
+"""A run from plan to verdicts, with workers in this process and under virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from dlbench_fake import FakeBackend
+from fakes import FakeClock
+
+from dlbench.api import variants
+from dlbench.backends.backend import Backend
+from dlbench.errors import UserError
+from dlbench.plan.case import Case
+from dlbench.plan.config import Config
+from dlbench.plan.sweep import cases
+from dlbench.results.measurement import CaseRecord, Run, Visit
+from dlbench.results.store import Store
+from dlbench.runner.bench import Bench
+from dlbench.runner.observer import Silent
+from dlbench.runner.protocol import Assignment, Failed, Ready, Release, Reply, Request, Stop, Turn
+from dlbench.runner.run import Machine, Session
+
+
+@dataclass
+class Laboratory:
+    """A machine under virtual time, and a record of what was asked of its workers."""
+
+    clock: FakeClock = field(default_factory=lambda: FakeClock(cost=lambda: 1e-3))
+    hired: int = 0
+    turns: list[str] = field(default_factory=list)
+
+    def hire(self, assignment: Assignment) -> LocalWorker:
+        self.hired += 1
+        return LocalWorker(self, assignment)
+
+
+class TimedBackend(FakeBackend):
+    """The fake backend, its calls timed by the laboratory's clock."""
+
+    def __init__(self, device: str, threads: int, clock: FakeClock) -> None:
+        super().__init__(device, threads)
+        self._clock = clock
+
+    def clock(self) -> FakeClock:
+        return self._clock
+
+
+class LocalWorker:
+    """A worker without a process."""
+
+    def __init__(self, laboratory: Laboratory, assignment: Assignment) -> None:
+        self._laboratory = laboratory
+        backend: Backend = TimedBackend(assignment.device, assignment.threads, laboratory.clock)
+        self._bench = Bench(backend, assignment, settle=lambda _: None)
+
+    def ready(self) -> Reply:
+        return Ready({"fake": "1.0"})
+
+    def ask(self, request: Request, timeout: float) -> Reply:
+        if isinstance(request, Turn):
+            self._laboratory.turns.append(request.key.split("|")[-2])
+        return self._bench.serve(request)
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+def config(*names: str, m: list[int] | None = None, **measure: object) -> Config:
+    policy = {"rounds": {"min": 3, "max": 4}, "precision": 0.05} | measure
+    return Config.model_validate(
+        {
+            "name": "test",
+            "variants": [f"fake:{name}" for name in names],
+            "baseline": f"fake:{names[0]}",
+            "devices": "cpu",
+            "measure": policy,
+            "sweeps": [{"op": "matmul", "params": {"m": m or [8], "n": 8, "k": 8}}],
+        }
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(str(tmp_path / "runs.db")) as opened:
+        yield opened
+
+
+def session(
+    store: Store, wanted: Config, laboratory: Laboratory | None = None, observer: Silent | None = None
+) -> Session:
+    laboratory = laboratory or Laboratory()
+    planned: list[Case] = list(cases(wanted, ["cpu"], variants()))
+    machine = Machine({"machine": {"fingerprint": "x"}}, cores=2, cache=2**10)
+    budget = wanted.measure.budget
+    return Session(
+        wanted, planned, machine, store, observer or Silent(), budget, laboratory.hire, laboratory.clock.now
+    )
+
+
+def run(store: Store, wanted: Config, laboratory: Laboratory | None = None) -> Run:
+    sitting = session(store, wanted, laboratory)
+    sitting.begin("test")
+    sitting.measure()
+    return store.load(sitting.run_id)
+
+
+def test_a_run_measures_every_case_in_the_fewest_rounds_and_is_finished(store: Store) -> None:
+    done = run(store, config("right", m=[8, 16]))
+    assert [m.verdict for m in done.measurements] == ["ok", "ok"]
+    assert {len(m.rounds) for m in done.measurements} == {3}
+    assert all(sample == pytest.approx(1e-3) for m in done.measurements for r in m.rounds for sample in r)
+    assert done.finished
+
+
+def test_every_round_has_fresh_workers(store: Store) -> None:
+    laboratory = Laboratory()
+    run(store, config("right"), laboratory)
+    assert laboratory.hired == 3
+
+
+def test_variants_are_sampled_there_and_back(store: Store) -> None:
+    laboratory = Laboratory()
+    run(store, config("right", "slow"), laboratory)
+    rounds = [laboratory.turns[i : i + 4] for i in range(0, len(laboratory.turns), 4)]
+    assert all(turns == turns[::-1] and len(set(turns)) == 2 for turns in rounds)
+
+
+def test_a_wrong_variant_is_incorrect_and_never_timed(store: Store) -> None:
+    laboratory = Laboratory()
+    done = run(store, config("right", "wrong"), laboratory)
+    verdicts = {m.case.variant: (m.verdict, m.rounds) for m in done.measurements}
+    assert verdicts["right"][0] == "ok"
+    assert verdicts["wrong"] == ("incorrect", ())
+    assert set(laboratory.turns) == {"fake:right"}
+
+
+def test_every_failure_is_a_row_with_its_reason(store: Store) -> None:
+    done = run(store, config("right", "raises", "refuses", "mutates", "stale"))
+    found = {m.case.variant: m.verdict for m in done.measurements}
+    assert found == {
+        "right": "ok",
+        "raises": "failed",
+        "refuses": "unsupported",
+        "mutates": "incorrect",
+        "stale": "incorrect",
+    }
+    assert all(m.reason for m in done.measurements if m.verdict != "ok")
+
+
+def test_a_noisy_case_is_visited_until_the_most_rounds(store: Store) -> None:
+    laboratory = Laboratory()
+    laboratory.clock.cost = lambda: 1e-3 * (1 + laboratory.hired % 2)
+    (measurement,) = run(store, config("right"), laboratory).measurements
+    assert len(measurement.rounds) == 4
+    assert measurement.verdict == "unconverged"
+    assert measurement.reason.endswith("4 rounds are the most (measure.rounds.max)")
+
+
+def test_a_budget_that_runs_out_leaves_rows_that_say_so(store: Store) -> None:
+    done = run(store, config("right", m=list(range(8, 48)), budget=0.5))
+    measured = [m for m in done.measurements if m.rounds]
+    left_out = [m for m in done.measurements if not m.rounds]
+    assert measured
+    assert left_out
+    assert {m.verdict for m in done.measurements} == {"unconverged"}
+    assert {m.reason for m in left_out} == {"not measured: the budget of 500 ms ran out first"}
+
+
+class Interrupting(Silent):
+    """An observer that presses Ctrl-C after so many visits."""
+
+    def __init__(self, after: int) -> None:
+        self._left = after
+
+    def visited(self, case: CaseRecord, visit: Visit) -> None:
+        self._left -= 1
+        if self._left == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("after", [1, 3, 4, 7, 11])
+def test_an_interrupted_run_goes_on_where_it_was_and_ends_with_the_same_table(
+    store: Store, after: int
+) -> None:
+    wanted = config("right", m=[8, 16, 24, 32])
+    whole = run(store, wanted)
+    first = session(store, wanted, observer=Interrupting(after))
+    first.begin("test")
+    with pytest.raises(KeyboardInterrupt):
+        first.measure()
+    unfinished = store.unfinished("test")
+    assert unfinished is not None
+    assert sum(len(m.visits) for m in unfinished.measurements) == after
+    second = session(store, wanted)
+    second.take_up(unfinished)
+    second.measure()
+    resumed = store.load(second.run_id)
+    assert store.unfinished("test") is None
+    assert [(m.case, m.verdict, [v.round for v in m.visits]) for m in resumed.measurements] == [
+        (m.case, m.verdict, [v.round for v in m.visits]) for m in whole.measurements
+    ]
+
+
+def test_a_run_is_not_resumed_with_another_config(store: Store) -> None:
+    first = session(store, config("right"), observer=Interrupting(1))
+    first.begin("test")
+    with pytest.raises(KeyboardInterrupt):
+        first.measure()
+    unfinished = store.unfinished("test")
+    assert unfinished is not None
+    with pytest.raises(UserError, match="was started with another config"):
+        session(store, config("right", m=[99])).take_up(unfinished)
+
+
+def test_a_worker_that_is_lost_costs_its_own_case_only(store: Store) -> None:
+    class Fragile(Laboratory):
+        def hire(self, assignment: Assignment) -> LocalWorker:
+            worker = super().hire(assignment)
+            serve = worker.ask
+
+            def ask(request: Request, timeout: float) -> Reply:
+                if not isinstance(request, Turn | Release | Stop) and request.case.variant.name == "slow":
+                    return Failed("crashed", "SIGSEGV", lost=True)
+                return serve(request, timeout)
+
+            worker.ask = ask  # type: ignore[method-assign]
+            return worker
+
+    done = run(store, config("right", "slow", "lazy"), Fragile())
+    assert {m.case.variant: m.verdict for m in done.measurements} == {
+        "right": "ok",
+        "slow": "crashed",
+        "lazy": "incorrect",
+    }
+    (right,) = [m for m in done.measurements if m.case.variant == "right"]
+    assert len(right.rounds) == 3
+
+
+def test_cold_samples_are_kept_apart_from_hot_ones(store: Store) -> None:
+    wanted = Config.model_validate(config("right").model_dump(by_alias=True) | {
+        "sweeps": [{"op": "matmul", "params": {"m": 8, "n": 8, "k": 8}, "cache": ["hot", "cold"]}]
+    })  # fmt: skip
+    done = run(store, wanted)
+    assert [(m.case.cache, m.verdict) for m in done.measurements] == [("hot", "ok"), ("cold", "ok")]
+    assert {visit.calls for visit in done.measurements[1].visits} == {1}
