@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import make_url
 
-from dlbench.analysis import table
 from dlbench.analysis.peaks import PEAKS_CONFIG, Peaks, find_peaks
 from dlbench.backends.catalogue import backends
 from dlbench.devices.cpu import usable_cores
@@ -62,6 +61,8 @@ class Run:
 
     def frame(self) -> pd.DataFrame:
         """Return the table: one row a case, the columns of the contract (docs/columns.md)."""
+        from dlbench.analysis import table  # brings pandas, which planning must not wait for
+
         return table.frame(self.record, self.peaks)
 
     def write(self, *paths: str | Path) -> None:

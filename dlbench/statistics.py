@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 Rounds = Sequence[Sequence[float]]
 
@@ -91,6 +90,10 @@ def ratio(numerator: Rounds, denominator: Rounds, q: float) -> Interval:
 
 def _student(value: float, variance: float, rounds: int) -> Interval:
     """Return the log-scale Student interval for the variance of a log estimate that so many rounds gave."""
+    from scipy.special import (
+        stdtrit,
+    )  # half of what importing this module would cost a command that needs no interval
+
     prior = PRIOR_SPREAD**2 / rounds
     freedom = PRIOR_ROUNDS + rounds - 1
     total = variance + prior if rounds == 1 else (PRIOR_ROUNDS * prior + (rounds - 1) * variance) / freedom
