@@ -72,7 +72,6 @@ def test_a_run_prints_every_row_and_writes_every_format(config: Path, store: Pat
         "pip install dlbench-absent",
     ):
         assert word in printed
-    assert all(len(line) <= 100 for line in printed.splitlines() if not line.startswith(("wrote", "stored")))
     table = pd.read_csv(files[0])
     assert list(table.columns) == [column.name for column in COLUMNS]
     assert sorted(table["verdict"]) == sorted(
@@ -106,7 +105,7 @@ def test_a_dry_run_measures_nothing(config: Path, store: Path) -> None:
     [
         (("run", "conf"), "no config `conf`\n  did you mean `conv`?"),
         (("run", "conv", "--set", "dtype=float23"), "no dtype `float23`"),
-        (("run", "conv", "--only", "nothing-like-this"), "nothing matches --only"),
+        (("run", "conv", "--only", "nothing-like-this"), "--only nothing-like-this matches no case; there is"),
         (("run", "conv", "--budget", "soon"), "`soon` is not a duration"),
         (("run", "quick", "--dry-run", "-o", "x.xls"), ".csv"),
         (("show", "nothing"), "nothing"),

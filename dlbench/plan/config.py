@@ -2,89 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    ValidationError,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import Field, PrivateAttr, Tag, ValidationError, field_validator, model_validator
+from pydantic.types import Discriminator
 
 from dlbench.errors import ConfigError, nearest
-from dlbench.ops.catalogue import ops
-from dlbench.ops.dtypes import DTYPES
-from dlbench.ops.op import DIRECTIONS, DISTRIBUTIONS, Direction, Distribution
 from dlbench.plan.builtin import builtin_names, builtin_path
-from dlbench.plan.case import Cache
-from dlbench.plan.yaml import Document, KeyPath, load_yaml, parse_value
-from dlbench.units import parse_duration, parse_fraction
+from dlbench.plan.check import check
+from dlbench.plan.explain import Models, explained
+from dlbench.plan.fields import (
+    Caches,
+    Devices,
+    Directions,
+    Distributions,
+    Dtypes,
+    Model,
+    OpNames,
+    Scalar,
+    Scalars,
+    Seconds,
+    Share,
+    VariantName,
+    Variants,
+)
+from dlbench.plan.override import override
+from dlbench.plan.yaml import Document, KeyPath, load_yaml
 
-CACHES = ("hot", "cold")
-DEVICE = r"^(all|cpu|(cuda|xpu|mps)(:[0-9]+)?)$"
-
-
-def _as_tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list | tuple) else (value,)
-
-
-def _known(what: str, words: Sequence[str]) -> Callable[[Any], Any]:
-    def check(word: Any) -> Any:
-        if isinstance(word, str) and word not in words:
-            raise ValueError(f"no {what} `{word}`\n{nearest(word, words)}")
-        return word
-
-    return check
-
-
-def _words(what: str, words: Sequence[str]) -> tuple[BeforeValidator, WithJsonSchema]:
-    """Return what makes a text one of the words, for pydantic and for the JSON Schema."""
-    return BeforeValidator(_known(what, words)), WithJsonSchema({"enum": list(words)})
+LARGEST = 2**53
+"""The largest number of a range: far beyond any extent, and its length still fits a machine word."""
 
 
-_AS_TUPLE = BeforeValidator(_as_tuple)
-_NOT_EMPTY = Field(min_length=1)
-_DTYPE = _words("dtype", tuple(DTYPES))
-_DIRECTION = _words("direction", DIRECTIONS)
-_CACHE = _words("cache state", CACHES)
-_DATA = _words("data distribution", DISTRIBUTIONS)
-_OP = _words("op", tuple(ops()))
-
-Seconds = Annotated[
-    float,
-    BeforeValidator(parse_duration),
-    WithJsonSchema(
-        {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}], "examples": ["3m"]}
-    ),
-]
-Share = Annotated[
-    float,
-    BeforeValidator(parse_fraction),
-    WithJsonSchema(
-        {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}], "examples": ["1%"]}
-    ),
-]
-VariantName = Annotated[str, Field(pattern=r"^[a-z0-9_]+:[a-z0-9_\-]+$")]
-Dtypes = Annotated[tuple[Annotated[str, _DTYPE[0], _DTYPE[1]], ...], _AS_TUPLE, _NOT_EMPTY]
-Directions = Annotated[tuple[Annotated[Direction, _DIRECTION[0], _DIRECTION[1]], ...], _AS_TUPLE, _NOT_EMPTY]
-Caches = Annotated[tuple[Annotated[Cache, _CACHE[0], _CACHE[1]], ...], _AS_TUPLE, _NOT_EMPTY]
-Distributions = Annotated[tuple[Annotated[Distribution, _DATA[0], _DATA[1]], ...], _AS_TUPLE, _NOT_EMPTY]
-OpNames = Annotated[tuple[Annotated[str, _OP[0], _OP[1]], ...], _AS_TUPLE, _NOT_EMPTY]
-Variants = Annotated[tuple[VariantName, ...], _AS_TUPLE, _NOT_EMPTY]
-Devices = Annotated[tuple[Annotated[str, Field(pattern=DEVICE)], ...], _AS_TUPLE, _NOT_EMPTY]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class RoundLimits(_Model):
+class RoundLimits(Model):
     """How many fresh processes a case is measured in. Fewer than three say little of how they differ."""
 
     min: int = Field(3, ge=1)
@@ -97,7 +49,7 @@ class RoundLimits(_Model):
         return self
 
 
-class MeasurePolicy(_Model):
+class MeasurePolicy(Model):
     """How well to measure. Times in seconds or as text: 150ms, 3m."""
 
     budget: Seconds | None = Field(
@@ -115,20 +67,20 @@ class MeasurePolicy(_Model):
     )
 
 
-class Range(_Model):
+class Range(Model):
     """from, from·factor, … or from, from+step, … up to and with `to`."""
 
-    first: int = Field(alias="from")
-    to: int
+    first: int = Field(alias="from", ge=-LARGEST, le=LARGEST)
+    to: int = Field(ge=-LARGEST, le=LARGEST)
     factor: int | None = Field(None, ge=2)
-    step: int | None = Field(None, ge=1)
+    step: int | None = Field(None, ge=1, le=LARGEST)
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
         if (self.factor is None) == (self.step is None):
             raise ValueError("a range has either factor or step")
         if self.first > self.to:
-            raise ValueError(f"an empty range: from {self.first} is more than to {self.to}")
+            raise ValueError(f"the range is empty: from {self.first} is more than to {self.to}")
         if self.factor is not None and self.first < 1:
             raise ValueError("a range with factor starts at 1 or more")
         return self
@@ -144,24 +96,28 @@ class Range(_Model):
         return values
 
 
-Value = int | bool | float | str
-Values = Range | Annotated[list[Value], Field(min_length=1)] | Value
-Params = dict[str, Values]
+def _kind_of_values(value: Any) -> str:
+    return "range" if isinstance(value, dict | Range) else "values"
 
 
-class Sweep(_Model):
+Values = Annotated[
+    Annotated[Range, Tag("range")] | Annotated[Scalars, Tag("values")], Discriminator(_kind_of_values)
+]
+
+
+class Sweep(Model):
     """Ops, their problems, and what is crossed with them.
 
-    The problems come from `params` (lists and ranges are crossed, those named together in `zip` go together), from `problems`
-    (given one by one) or from a `suite` (filtered by `where`, changed or crossed by `params`).
+    The problems come from `params` (lists and ranges are crossed, those named together in `zip` go together), from
+    `problems` (given one by one) or from a `suite` (filtered by `where`, changed or crossed by `params`).
     """
 
     op: OpNames
-    params: Params = {}
+    params: dict[str, Values] = Field(default_factory=dict)
     zip: tuple[tuple[str, ...], ...] = ()
-    problems: Annotated[list[dict[str, Value]], Field(min_length=1)] | None = None
+    problems: list[dict[str, Scalar]] | None = None
     suite: str | None = None
-    where: dict[str, JsonValue] = {}
+    where: dict[str, Scalars] = Field(default_factory=dict)
     dtype: Dtypes = ("float32",)
     direction: Directions = ("forward",)
     cache: Caches = ("hot",)
@@ -170,65 +126,60 @@ class Sweep(_Model):
     devices: Devices | None = None
     baseline: VariantName | None = None
 
-    @model_validator(mode="before")
+    @field_validator("zip", mode="before")
     @classmethod
-    def _short_zip(cls, data: Any) -> Any:
+    def _groups(cls, groups: Any) -> Any:
         """Read `zip: [m, n]` as `zip: [[m, n]]`."""
-        if isinstance(data, dict) and isinstance(data.get("zip"), list):
-            groups = data["zip"]
-            if groups and all(isinstance(name, str) for name in groups):
-                groups = [groups]
-            data = data | {
-                "zip": tuple(tuple(group) if isinstance(group, list) else group for group in groups)
-            }
-        return data
+        if not isinstance(groups, list | tuple):
+            return groups
+        if groups and all(isinstance(name, str) for name in groups):
+            groups = [groups]
+        return tuple(tuple(group) if isinstance(group, list) else group for group in groups)
+
+    @field_validator("problems")
+    @classmethod
+    def _some_problems(cls, problems: list[dict[str, Scalar]] | None) -> list[dict[str, Scalar]] | None:
+        if problems is not None and not problems:
+            raise ValueError("the list is empty")
+        return problems
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if self.problems is not None and (self.suite or self.params):
+        if self.problems is not None and (self.suite is not None or self.params):
             raise ValueError("`problems` stands alone, without `params` or `suite`")
-        if self.problems is None and not self.suite and not self.params:
+        if self.problems is None and self.suite is None and not self.params:
             raise ValueError("needs `params`, `problems` or `suite`")
-        if self.where and not self.suite:
+        if self.where and self.suite is None:
             raise ValueError("`where` filters a `suite`; there is none")
-        for group in self.zip:
-            lengths = {name: len(self.values(name)) for name in group if name in self.params}
-            if len(lengths) < len(group):
-                raise ValueError(
-                    f"`zip` names {', '.join(set(group) - set(lengths))}, which `params` does not have"
-                )
-            if len(set(lengths.values())) > 1:
-                raise ValueError(
-                    "zipped parameters differ in length: " + ", ".join(f"{n} {k}" for n, k in lengths.items())
-                )
         return self
 
-    def values(self, name: str) -> Sequence[Value]:
+    def values(self, name: str) -> Sequence[Scalar]:
         """Return the values of one parameter."""
         given = self.params[name]
-        if isinstance(given, Range):
-            return given.values()
-        return given if isinstance(given, list) else [given]
+        return given.values() if isinstance(given, Range) else given
 
 
-class Config(_Model):
+class Config(Model):
     """What to run and how well."""
 
     name: str = Field("", description="what the run is called; the file's name by default")
     description: str = ""
-    seed: int = 0
-    threads: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="all cores that the process may use by default"
-    )
+    seed: int = Field(0, ge=0)
+    threads: int | None = Field(None, ge=1, description="all cores that the process may use by default")
     baseline: VariantName | None = Field(None, description="the variant that speed-ups are over")
     variants: Variants | None = Field(None, description="for the sweeps that name none")
     devices: Devices = ("all",)
     measure: MeasurePolicy = MeasurePolicy()
-    sweeps: Annotated[
-        tuple[Sweep, ...],
-        BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
-        Field(min_length=1),
-    ]
+    sweeps: tuple[Sweep, ...]
+
+    _document: Document = PrivateAttr(default_factory=Document)
+
+    @field_validator("sweeps", mode="before")
+    @classmethod
+    def _some_sweeps(cls, sweeps: Any) -> Any:
+        if isinstance(sweeps, list | tuple) and not sweeps:
+            raise ValueError("there are none; a config needs one at least")
+        return tuple(sweeps) if isinstance(sweeps, list) else sweeps
 
     @model_validator(mode="after")
     def _variants_somewhere(self) -> Self:
@@ -238,6 +189,14 @@ class Config(_Model):
             )
         return self
 
+    def error(self, path: KeyPath, problem: str, hint: str = "") -> ConfigError:
+        """Return the error that names the file, line and key at which this config says what is at the path."""
+        return self._document.error(path, problem, hint)
+
+    def place(self, path: KeyPath) -> str:
+        """Return "file:line" of the key at the path, empty for a config that came from no file."""
+        return ":".join(str(part) for part in self._document.place(path) if part)
+
     def with_limits(self, *, budget: float | None, precision: float | None) -> Config:
         """Return this config with another budget or precision, where given."""
         changes = {
@@ -246,137 +205,61 @@ class Config(_Model):
         return self.model_copy(update={"measure": self.measure.model_copy(update=changes)})
 
 
+_MODELS: Models = {
+    (): Config,
+    ("measure",): MeasurePolicy,
+    ("measure", "rounds"): RoundLimits,
+    ("sweeps",): Sweep,
+    ("sweeps", "params"): Range,
+}
+
+
 def load_config(source: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Return a validated config from a path or a built-in name, changed by `key=value` overrides.
 
-    An override whose first word is a key of the config changes it (`measure.budget=1m`); any other changes every sweep
-    (`dtype=float64`, `params.n=8`). Raises ConfigError with file, line, key and the nearest right word.
+    An override whose first word is a key of the config changes it (`measure.budget=1m`); any other changes every
+    sweep (`dtype=float64`, `params.n=8`). Raises ConfigError with file, line, key and the nearest right word.
     """
     document = _find(source)
-    for override in overrides:
-        _override(document.data, override)
-    data = {"name": Path(document.file).stem} | document.data
+    for text in overrides:
+        override(document, text, Config.model_fields, Sweep.model_fields)
     try:
-        return Config.model_validate(data)
+        config = Config.model_validate({"name": _name(document.file)} | document.data)
     except ValidationError as error:
-        raise _translated(error, document) from None
+        raise explained(error, document, _MODELS) from None
+    config._document = document  # noqa: SLF001 - its own module
+    check(config)
+    return config
+
+
+def _name(file: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", Path(file).stem)
 
 
 def _find(source: str | Path) -> Document:
-    path = Path(source)
-    if path.suffix not in {".yaml", ".yml"} and not path.exists():
-        if str(source) in builtin_names("configs"):
-            return load_yaml(builtin_path("configs", str(source)))
-        raise ConfigError(
-            f"no config `{source}`",
-            hint=nearest(str(source), builtin_names("configs")) + " Or name a .yaml file.",
-        )
-    if not path.exists():
-        raise ConfigError(
-            "no such file", file=str(source), hint="built-in configs: " + ", ".join(builtin_names("configs"))
-        )
-    return load_yaml(path)
+    path, name = Path(source), str(source)
+    builtin = builtin_names("configs")
+    if name in builtin:
+        return load_yaml(builtin_path("configs", name))
+    if path.suffix in (".yaml", ".yml") or "/" in name or path.is_file():
+        try:
+            return load_yaml(path)
+        except ConfigError as error:
+            if error.problem == "no such file":
+                raise ConfigError(error.problem, file=error.file, hint=_builtin_hint(path.stem)) from None
+            raise
+    raise ConfigError(f"no config `{name}`", hint=f"{_builtin_hint(name)} Or name a .yaml file.")
 
 
-def _override(data: dict[str, Any], text: str) -> None:
-    key, equals, value = text.partition("=")
-    words = key.strip().split(".")
-    if not equals or not all(words):
-        raise ConfigError(f"`{text}` is not key=value", key="--set")
-    parsed = parse_value(value, f"--set {text}")
-    if words[0] in Config.model_fields and words[0] not in ("variants", "devices", "baseline"):
-        return _put(data, words, parsed)
-    if words[0] in Config.model_fields:
-        data[words[0]] = parsed
-        for sweep in data.get("sweeps") or []:
-            sweep.pop(words[0], None)
-        return None
-    if words[0] not in Sweep.model_fields:
-        raise ConfigError(
-            f"no such key: {words[0]}",
-            key="--set",
-            hint=nearest(words[0], [*Config.model_fields, *Sweep.model_fields]),
-        )
-    for sweep in data.get("sweeps") or []:
-        _put(sweep, words, parsed)
-    return None
-
-
-def _put(data: dict[str, Any], words: Sequence[str], value: Any) -> None:
-    for word in words[:-1]:
-        inner = data.setdefault(word, {})
-        if not isinstance(inner, dict):
-            raise ConfigError(f"{word} holds no keys", key="--set")
-        data = inner
-    data[words[-1]] = value
-
-
-def _translated(error: ValidationError, document: Document) -> ConfigError:
-    """Return the first mistake as file, line, key and hint."""
-    problems = error.errors(include_url=False)
-    first = min(problems, key=lambda item: item["type"] != "extra_forbidden")
-    path: KeyPath = tuple(
-        part for part in first["loc"] if isinstance(part, int) or part in _WORDS or (*document.lines,)
-    )
-    known = tuple(part for index, part in enumerate(path) if path[: index + 1] in document.lines)
-    message, _, hint = first["msg"].removeprefix("Value error, ").partition("\n")
-    if first["type"] == "extra_forbidden":
-        message, hint = "unknown key", nearest(str(path[-1]), _fields_at(path[:-1]))
-    if len(problems) > 1:
-        hint += f"{' ' if hint else ''}({len(problems) - 1} more after this one)"
-    key = ".".join(str(part) for part in (known or path))
-    return ConfigError(message, file=document.file, line=document.line(known), key=key, hint=hint)
-
-
-_WORDS = frozenset({"measure", "rounds", "sweeps"})
-
-
-def _fields_at(path: KeyPath) -> list[str]:
-    names = [part for part in path if isinstance(part, str)]
-    models: Mapping[str, type[BaseModel]] = {
-        "measure": MeasurePolicy,
-        "rounds": RoundLimits,
-        "sweeps": Sweep,
-        "params": Range,
-    }
-    model = models.get(names[-1], Config) if names else Config
-    return [info.alias or name for name, info in model.model_fields.items()]
-
-
-Draft = Literal["https://json-schema.org/draft/2020-12/schema"]
+def _builtin_hint(word: str) -> str:
+    found = nearest(word, builtin_names("configs"))
+    return found if found.endswith("?") else "built-in configs: " + ", ".join(builtin_names("configs")) + "."
 
 
 def json_schema(variants: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a config; `variants` are those of each backend."""
-    schema = Config.model_json_schema(by_alias=True)
-    names = [f"{backend}:{variant}" for backend, some in variants.items() for variant in some]
-    one_variant: dict[str, Any] = {"type": "string", "enum": names}
-    _replace_variants(schema, one_variant)
-    _allow_scalars(schema)
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    schema["title"] = "dlbench config"
-    return schema
+    from dlbench.plan.schema import (
+        describe,
+    )  # it imports nothing of this module, and only an editor's set-up needs it
 
-
-def _replace_variants(node: Any, replacement: dict[str, Any]) -> None:
-    if isinstance(node, dict):
-        if str(node.get("pattern", "")).startswith("^[a-z0-9_]+:"):
-            node.clear()
-            node.update(replacement)
-        for inner in node.values():
-            _replace_variants(inner, replacement)
-    elif isinstance(node, list):
-        for inner in node:
-            _replace_variants(inner, replacement)
-
-
-def _allow_scalars(schema: dict[str, Any]) -> None:
-    """Let a single value stand for a list of one, as the config does."""
-    owners = [schema, schema["$defs"]["Sweep"]]
-    for owner in owners:
-        for name, field in owner["properties"].items():
-            if field.get("type") == "array" and name not in ("sweeps", "zip", "problems"):
-                owner["properties"][name] = {
-                    "anyOf": [field["items"], {k: v for k, v in field.items() if k != "title"}]
-                }
-    owners[1]["properties"]["zip"] = {"type": "array"}
+    return describe(Config, variants)

@@ -2,56 +2,49 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field, ValidationError
 
 from dlbench.errors import ConfigError, nearest
 from dlbench.plan.builtin import builtin_names, builtin_path
+from dlbench.plan.explain import explained
+from dlbench.plan.fields import Model, Scalar
+from dlbench.plan.patterns import as_text, matches
 from dlbench.plan.yaml import load_yaml
 
-Params = dict[str, Any]
 
-
-class SuiteProblem(BaseModel):
+class SuiteProblem(Model):
     """One problem of a suite: its name there, how often it occurs, and the op's parameters."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
     layer: str
-    count: int = 1
-    params: Params
+    count: int = Field(1, ge=1)
+    params: dict[str, Scalar]
 
-    def matches(self, where: dict[str, Any]) -> bool:
-        """Return whether every filter holds: a glob for the layer, a value or a list of values for a parameter."""
-        return all(self._matches(key, wanted) for key, wanted in where.items())
+    def value(self, key: str, defaults: Mapping[str, Any]) -> str:
+        """Return the layer's name or a parameter as text; `defaults` are the op's own."""
+        return self.layer if key == "layer" else as_text(self.params.get(key, defaults.get(key)))
 
-    def _matches(self, key: str, wanted: Any) -> bool:
-        options = wanted if isinstance(wanted, list) else [wanted]
-        if key == "layer":
-            return any(fnmatchcase(self.layer, str(option)) for option in options)
-        return self.params.get(key) in options
+    def matches(self, where: Mapping[str, Sequence[Scalar]], defaults: Mapping[str, Any]) -> bool:
+        """Return whether every filter holds: globs for the layer, values for a parameter."""
+        return all(matches(self.value(key, defaults), wanted) for key, wanted in where.items())
 
 
-class Suite(BaseModel):
+class Suite(Model):
     """A YAML file of problems: data, no code."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: str
     description: str
     op: str
     source: str
     licence: str
-    totals: dict[str, Any] = {}
+    totals: dict[str, int | float] = Field(default_factory=dict)
     problems: list[SuiteProblem]
 
-    def parameters(self) -> set[str]:
-        """Return what `where` can filter on."""
-        return {"layer"}.union(*(problem.params for problem in self.problems))
 
-
+@lru_cache(maxsize=32)
 def load_suite(name: str) -> Suite:
     """Return the built-in suite.
 
@@ -63,8 +56,4 @@ def load_suite(name: str) -> Suite:
     try:
         return Suite.model_validate(document.data)
     except ValidationError as error:
-        first = error.errors()[0]
-        path = tuple(first["loc"])
-        raise ConfigError(
-            first["msg"], file=document.file, line=document.line(path), key=".".join(map(str, path))
-        ) from None
+        raise explained(error, document, {(): Suite, ("problems",): SuiteProblem}) from None

@@ -5,30 +5,33 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
-from functools import lru_cache
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 from pydantic import ValidationError
 
-from dlbench.errors import ConfigError, ProblemError, SelectionError, nearest
+from dlbench.errors import ProblemError
 from dlbench.ops.catalogue import ops
 from dlbench.ops.op import Op
 from dlbench.ops.problem import Problem
 from dlbench.plan.case import Case, Variant
+from dlbench.plan.check import check, check_variants, suite_problems
 from dlbench.plan.config import Config, Sweep
-from dlbench.plan.suite import SuiteProblem, load_suite
+from dlbench.plan.explain import wording
+from dlbench.plan.select import select
+from dlbench.plan.yaml import KeyPath
 
-COLUMNS = ("op", "variant", "backend", "layer", "suite", "dtype", "direction", "cache", "data", "device")
+__all__ = ["cases", "count", "select"]
 
 
-class _Source(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Source:
     """Where a problem's parameters come from."""
 
     params: dict[str, Any]
     suite: str = ""
     layer: str = ""
-    times: int = 1
+    count: int = 1
 
 
 def count(config: Config, devices: Sequence[str]) -> int:
@@ -36,91 +39,81 @@ def count(config: Config, devices: Sequence[str]) -> int:
 
     Repeated problems count each time; `cases` gives them once.
     """
-    return sum(_count(config, sweep, devices) for sweep in config.sweeps)
+    return sum(_count(config, index, devices) for index in range(len(config.sweeps)))
 
 
-def _count(config: Config, sweep: Sweep, devices: Sequence[str]) -> int:
+def _count(config: Config, index: int, devices: Sequence[str]) -> int:
+    sweep = config.sweeps[index]
     if sweep.problems is not None:
         sources = len(sweep.problems)
     else:
-        sources = math.prod(len(axis) for axis in _axes(sweep)) * (
-            len(_suite_problems(sweep)) if sweep.suite else 1
-        )
-    axes = (
-        sweep.op,
-        sweep.dtype,
-        sweep.direction,
-        sweep.cache,
-        sweep.data,
-        _variants(config, sweep),
-        _devices(sweep, devices),
-    )
-    return sources * math.prod(len(axis) for axis in axes)
+        starts = len(suite_problems(config, index)) if sweep.suite is not None else 1
+        sources = starts * math.prod(len(axis) for axis in _axes(sweep))
+    crossed = (sweep.op, sweep.dtype, sweep.direction, sweep.cache, sweep.data)
+    places = len(_variants(config, sweep)) * len(_devices(sweep, devices))
+    return sources * places * math.prod(len(axis) for axis in crossed)
 
 
 def cases(config: Config, devices: Sequence[str], known: Mapping[str, Collection[str]]) -> Iterator[Case]:
     """Return the config's cases one by one, all variants of a problem together, a repeated case once.
 
-    `devices` are those that `all` stands for; `known` are each backend's variants. Raises ConfigError for a variant that no
-    backend has and for a filter that leaves nothing, ProblemError for parameters that make no sense.
+    `devices` are those that `all` stands for; `known` are each backend's variants. Raises ConfigError at once for a variant
+    that no backend has, and ProblemError, as it comes to it, for parameters that make no sense together.
     """
-    _check_variants(config, known)
+    check(config)
+    check_variants(config, known)
+    return _cases(config, devices)
+
+
+def _cases(config: Config, devices: Sequence[str]) -> Iterator[Case]:
+    """Return the cases; a hash of each is kept, which takes 60 bytes where the keys would take 300."""
     seen: set[int] = set()
-    for index, sweep in enumerate(config.sweeps):
-        for case in _sweep_cases(config, sweep, devices, f"sweeps[{index}]"):
-            mark = hash(case.key)
-            if mark not in seen:
-                seen.add(mark)
-                yield case
+    for index in range(len(config.sweeps)):
+        for group in _groups(config, index, devices):
+            shared = group[0].group
+            for case in group:
+                mark = hash((shared, case.variant, case.device))
+                if mark not in seen:
+                    seen.add(mark)
+                    yield case
 
 
-def _sweep_cases(config: Config, sweep: Sweep, devices: Sequence[str], where: str) -> Iterator[Case]:
+def _groups(config: Config, index: int, devices: Sequence[str]) -> Iterator[list[Case]]:
+    """Return the cases of each problem and cache state, which all variants and devices share."""
+    sweep = config.sweeps[index]
     variants = [Variant(*name.split(":", 1)) for name in _variants(config, sweep)]
-    baseline = sweep.baseline or config.baseline or ""
     places = list(itertools.product(_devices(sweep, devices), variants))
+    if not places:
+        return
+    baseline = sweep.baseline or config.baseline or ""
     kinds = [ops()[name] for name in sweep.op]
-    for kind, source in ((kind, source) for kind in kinds for source in _sources(sweep)):
-        op = _op(kind, source.params, where)
-        _check_directions(op, sweep, where)
+    for kind, (number, source) in (
+        (kind, one) for kind in kinds for one in enumerate(_sources(config, index))
+    ):
+        path: KeyPath = ("sweeps", index)
+        op = _op(config, path if sweep.problems is None else (*path, "problems", number), kind, source)
         for dtype, direction, data, cache in itertools.product(
             sweep.dtype, sweep.direction, sweep.data, sweep.cache
         ):
             problem = Problem(op, dtype, direction, data)
-            for device, variant in places:
-                yield Case(
-                    problem, variant, device, cache, source.suite, source.layer, source.times, baseline
-                )
+            yield [
+                Case(problem, variant, device, cache, source.suite, source.layer, source.count, baseline)
+                for device, variant in places
+            ]
 
 
-def _op(kind: type[Op], params: dict[str, Any], where: str) -> Op:
+def _op(config: Config, path: KeyPath, kind: type[Op], source: _Source) -> Op:
     try:
-        return kind(**params)
+        return kind(**source.params)
     except ProblemError as error:
-        raise ProblemError(f"{where}: {error}") from None
+        problem = str(error)
     except ValidationError as error:
-        first = min(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
-        key = str(first["loc"][-1]) if first["loc"] else ""
-        given = ", ".join(f"{name}={value}" for name, value in params.items())
-        hint = f"{kind.name} takes {', '.join(kind.model_fields)}; given: {given}"
-        if first["type"] == "extra_forbidden":
-            raise ConfigError(
-                f"{kind.name} has no parameter `{key}`", key=where, hint=nearest(key, kind.model_fields)
-            ) from None
-        missing = first["type"] == "missing"
-        message = (
-            f"{kind.name} needs the parameter `{key}`" if missing else f"{kind.name}.{key}: {first['msg']}"
-        )
-        raise ConfigError(message, key=where, hint=hint) from None
-
-
-def _check_directions(op: Op, sweep: Sweep, where: str) -> None:
-    for direction in sweep.direction:
-        if direction not in op.directions:
-            raise ConfigError(
-                f"{op.name} has no direction `{direction}`",
-                key=where,
-                hint=f"it has {', '.join(op.directions)}",
-            )
+        first = error.errors(include_url=False)[0]
+        given = ", ".join(f"{name}={value}" for name, value in source.params.items())
+        problem = f"{kind.name} {given}: {'.'.join(str(part) for part in first['loc'])}: {wording(first)}"
+    place = f"{config.place(path)}: " if config.place(path) else ""
+    layer = f"layer {source.layer} of suite {source.suite}: " if source.layer else ""
+    raise ProblemError(f"{place}{layer}{problem}")
 
 
 def _variants(config: Config, sweep: Sweep) -> Sequence[str]:
@@ -132,12 +125,11 @@ def _devices(sweep: Sweep, devices: Sequence[str]) -> Sequence[str]:
 
 
 def _axes(sweep: Sweep) -> list[Sequence[dict[str, Any]]]:
-    """Return what is crossed: one axis per parameter, or per group of zipped ones."""
-    zipped = {name for group in sweep.zip for name in group}
-    single: list[Sequence[dict[str, Any]]] = [
-        _Axis((name,), sweep) for name in sweep.params if name not in zipped
+    """Return what is crossed, in the order written: an axis per parameter, or per group of zipped ones."""
+    together = {name: group for group in sweep.zip for name in group}
+    return [
+        _Axis(group, sweep) for group in dict.fromkeys(together.get(name, (name,)) for name in sweep.params)
     ]
-    return [*(_Axis(group, sweep) for group in sweep.zip), *single]
 
 
 class _Axis(Sequence[dict[str, Any]]):
@@ -154,16 +146,18 @@ class _Axis(Sequence[dict[str, Any]]):
         return {name: values[index] for name, values in zip(self._names, self._values, strict=True)}
 
 
-def _sources(sweep: Sweep) -> Iterator[_Source]:
+def _sources(config: Config, index: int) -> Iterator[_Source]:
+    sweep = config.sweeps[index]
     if sweep.problems is not None:
         yield from (_Source(dict(params)) for params in sweep.problems)
         return
     starts: Iterable[_Source] = [_Source({})]
-    if sweep.suite:
-        starts = [_Source(dict(p.params), sweep.suite, p.layer, p.count) for p in _suite_problems(sweep)]
+    if sweep.suite is not None:
+        found = suite_problems(config, index)
+        starts = [_Source(dict(one.params), sweep.suite, one.layer, one.count) for one in found]
     for start in starts:
         for combination in _product(_axes(sweep)):
-            yield start._replace(params=start.params | combination)
+            yield replace(start, params=start.params | combination)
 
 
 def _product(axes: Sequence[Sequence[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
@@ -174,91 +168,3 @@ def _product(axes: Sequence[Sequence[dict[str, Any]]]) -> Iterator[dict[str, Any
     for head in axes[0]:
         for tail in _product(axes[1:]):
             yield head | tail
-
-
-def _suite_problems(sweep: Sweep) -> list[SuiteProblem]:
-    suite = _load_suite(sweep.suite or "")
-    if suite.op not in sweep.op or len(sweep.op) > 1:
-        raise ConfigError(
-            f"suite `{suite.name}` holds {suite.op} problems, not {', '.join(sweep.op)}", key="op"
-        )
-    for key in sweep.where:
-        if key not in suite.parameters():
-            raise ConfigError(
-                f"suite `{suite.name}` has no `{key}` to filter on",
-                key="where",
-                hint=nearest(key, suite.parameters()),
-            )
-    kept = [problem for problem in suite.problems if problem.matches(dict(sweep.where))]
-    if not kept:
-        raise ConfigError(f"no problem of suite `{suite.name}` matches {dict(sweep.where)}", key="where")
-    return kept
-
-
-_load_suite = lru_cache(maxsize=32)(load_suite)
-
-
-def _check_variants(config: Config, known: Mapping[str, Collection[str]]) -> None:
-    named = {
-        name
-        for sweep in config.sweeps
-        for name in (*_variants(config, sweep), sweep.baseline or config.baseline)
-        if name
-    }
-    for name in sorted(named):
-        backend, _, variant = name.partition(":")
-        if backend not in known:
-            raise ConfigError(f"no backend `{backend}`", key=name, hint=nearest(backend, known))
-        if variant not in known[backend]:
-            raise ConfigError(
-                f"{backend} has no variant `{variant}`", key=name, hint=nearest(variant, known[backend])
-            )
-
-
-def select(found: Iterable[Case], only: Sequence[str]) -> Iterator[Case]:
-    """Return the cases that match every pattern, lazily.
-
-    A pattern is `column=glob` (op, variant, layer, dtype, …, or a parameter, `c=64`; `a|b` for either), or a bare glob
-    held against the variant, the op, the layer and the problem. Raises SelectionError when nothing matches.
-    """
-    matched = 0
-    seen: set[str] = set()
-    for case in found:
-        if only and matched == 0 and len(seen) < 1000:
-            seen.update((str(case.variant), case.problem.op.name, case.layer))
-        if all(_matches(case, pattern) for pattern in only):
-            matched += 1
-            yield case
-    if not matched:
-        raise SelectionError(
-            f"nothing matches --only {' '.join(only)}; there is {', '.join(sorted(seen - {''})[:40])}"
-            if only
-            else "no cases"
-        )
-
-
-def _matches(case: Case, pattern: str) -> bool:
-    column, equals, glob = pattern.partition("=")
-    if not equals:
-        names = (str(case.variant), case.problem.op.name, case.layer, case.problem.label)
-        return any(fnmatchcase(name, option) for name in names for option in pattern.split("|"))
-    values = _columns(case)
-    params = case.problem.op.model_dump()
-    if column not in values and column not in params:
-        raise SelectionError(f"--only {pattern}: no column `{column}`; {nearest(column, [*values, *params])}")
-    value = values[column] if column in values else str(params[column])
-    return any(fnmatchcase(value, option) for option in glob.split("|"))
-
-
-def _columns(case: Case) -> dict[str, str]:
-    problem = case.problem
-    found = (
-        problem.op.name,
-        str(case.variant),
-        case.variant.backend,
-        case.layer,
-        case.suite,
-        problem.dtype,
-        problem.direction,
-    )
-    return dict(zip(COLUMNS, (*found, case.cache, problem.data, case.device), strict=True))

@@ -1,0 +1,155 @@
+"""Cases come lazily, in a fixed order, each once; they are counted without being made."""
+
+from __future__ import annotations
+
+import itertools
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dlbench.errors import ConfigError
+from dlbench.plan.config import Config, load_config
+from dlbench.plan.sweep import cases, count
+
+KNOWN = {"numba": ("naive",), "torch": ("library", "native")}
+Load = Callable[[str], Config]
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    def loader(sweeps: str) -> Config:
+        path = tmp_path / "c.yaml"
+        path.write_text(
+            "variants: [numba:naive, torch:library]\nbaseline: numba:naive\n" + sweeps, encoding="utf-8"
+        )
+        return load_config(path)
+
+    return loader
+
+
+def test_all_devices_and_variants_of_a_problem_come_together(load: Load) -> None:
+    config = load("sweeps: [{op: copy, params: {n: [1, 2]}}]")
+    found = [
+        (case.problem.op.label(), case.device, str(case.variant))
+        for case in cases(config, ("cpu", "cuda:0"), KNOWN)
+    ]
+    one, two = found[0][0], found[4][0]
+    assert one != two
+    assert found == [
+        (label, device, variant)
+        for label in (one, two)
+        for device in ("cpu", "cuda:0")
+        for variant in ("numba:naive", "torch:library")
+    ]
+
+
+def test_every_axis_is_crossed(load: Load) -> None:
+    config = load(
+        "sweeps: [{op: copy, params: {n: 1}, dtype: [float32, float64], cache: [hot, cold], data: [zeros, normal]}]"
+    )
+    found = {(case.problem.dtype, case.cache, case.problem.data) for case in cases(config, ("cpu",), KNOWN)}
+    assert found == set(itertools.product(("float32", "float64"), ("hot", "cold"), ("zeros", "normal")))
+
+
+def test_a_case_carries_its_suite_layer_count_and_baseline(load: Load) -> None:
+    config = load("sweeps: [{op: conv2d, suite: resnet50, where: {layer: res4a_branch2c}}]")
+    case = next(cases(config, ("cpu",), KNOWN))
+    assert (case.suite, case.layer, case.count, case.baseline) == (
+        "resnet50",
+        "res4a_branch2c",
+        6,
+        "numba:naive",
+    )
+
+
+def test_a_sweeps_own_variants_baseline_and_devices_go_before_the_configs(load: Load) -> None:
+    config = load(
+        "sweeps: [{op: copy, params: {n: 1}, variants: torch:native, baseline: torch:library, devices: cuda:1}]"
+    )
+    (case,) = cases(config, ("cpu", "cuda:0"), KNOWN)
+    assert (str(case.variant), case.baseline, case.device) == ("torch:native", "torch:library", "cuda:1")
+
+
+def test_a_case_that_two_sweeps_ask_for_comes_once_and_counts_twice(load: Load) -> None:
+    config = load("sweeps: [{op: copy, params: {n: [1, 2]}}, {op: copy, params: {n: [2, 3]}}]")
+    keys = [case.key for case in cases(config, ("cpu",), KNOWN)]
+    assert (len(keys), len(set(keys)), count(config, ("cpu",))) == (6, 6, 8)
+
+
+def test_the_same_problem_in_another_layer_is_another_case(load: Load) -> None:
+    config = load(
+        "sweeps: [{op: conv2d, suite: resnet50, params: {c: 8, h: 8, w: 8, k: 8, r: 1, s: 1, stride: 1, pad: 0}}]"
+    )
+    assert len(list(cases(config, ("cpu",), KNOWN))) == 2 * 23
+
+
+def test_an_unknown_variant_is_refused_before_the_first_case_is_asked_for(load: Load) -> None:
+    config = load("sweeps: [{op: copy, params: {n: 1}}]")
+    with pytest.raises(ConfigError, match="no backend `numba`"):
+        cases(config, ("cpu",), {"torch": ("library",)})
+
+
+def test_a_config_made_without_a_file_is_checked_as_well() -> None:
+    sweep = {"op": "copy", "params": {"m": 1}}
+    config = Config.model_validate({"variants": "torch:library", "sweeps": [sweep]})
+    with pytest.raises(ConfigError) as caught:
+        cases(config, ("cpu",), KNOWN)
+    assert str(caught.value) == "sweeps[0].params.m: copy has no parameter `m`\n  known: n"
+
+
+def test_a_sweep_of_a_billion_billion_cases_is_counted_and_begun_at_once(load: Load) -> None:
+    million = "{from: 1, to: 1000000, step: 1}"
+    config = load(f"sweeps: [{{op: matmul, params: {{m: {million}, n: {million}, k: {million}}}}}]")
+    tracemalloc.start()
+    assert count(config, ("cpu",)) == 2 * 10**18
+    first = list(itertools.islice(cases(config, ("cpu",), KNOWN), 1000))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len({case.key for case in first}) == 1000
+    assert peak < 20e6  # bytes; one axis alone, written out, would be 36 MB
+
+
+VALUES = st.lists(st.integers(1, 50), min_size=1, max_size=3, unique=True)
+RANGES = st.builds(
+    lambda first, more, step: {"from": first, "to": first + more, "step": step},
+    st.integers(1, 20), st.integers(0, 6), st.integers(1, 4),
+)  # fmt: skip
+SUBSETS = {
+    "dtype": st.lists(st.sampled_from(["float32", "float64"]), min_size=1, unique=True),
+    "cache": st.lists(st.sampled_from(["hot", "cold"]), min_size=1, unique=True),
+    "data": st.lists(st.sampled_from(["normal", "zeros"]), min_size=1, unique=True),
+    "variants": st.lists(st.sampled_from(["numba:naive", "torch:library"]), min_size=1, unique=True),
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    params=st.fixed_dictionaries(dict.fromkeys(("m", "n", "k"), VALUES | RANGES)),
+    axes=st.fixed_dictionaries(SUBSETS),
+    devices=st.lists(st.sampled_from(["cpu", "cuda:0"]), min_size=1, unique=True),
+)
+def test_the_count_is_the_number_of_cases_of_a_sweep_that_repeats_nothing(
+    params: dict[str, object], axes: dict[str, list[str]], devices: list[str]
+) -> None:
+    config = Config.model_validate({"sweeps": [{"op": "matmul", "params": params, **axes}]})
+    keys = [case.key for case in cases(config, devices, KNOWN)]
+    assert count(config, devices) == len(keys) == len(set(keys))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    first=st.integers(1, 1000), span=st.integers(0, 10**5), factor=st.integers(2, 9), step=st.integers(1, 999)
+)
+def test_a_range_holds_what_its_words_say(first: int, span: int, factor: int, step: int) -> None:
+    def values(kind: str, by: int) -> list[object]:
+        params = {"n": {"from": first, "to": first + span, kind: by}}
+        config = Config.model_validate({"variants": "a:b", "sweeps": [{"op": "copy", "params": params}]})
+        return list(config.sweeps[0].values("n"))
+
+    assert values("step", step) == [n for n in range(first, first + span + 1) if (n - first) % step == 0]
+    grown = [first * factor**power for power in range(18)]
+    assert values("factor", factor) == [n for n in grown if n <= first + span]
