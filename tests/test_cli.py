@@ -105,7 +105,10 @@ def test_a_dry_run_measures_nothing(config: Path, store: Path) -> None:
     [
         (("run", "conf"), "no config `conf`\n  did you mean `conv`?"),
         (("run", "conv", "--set", "dtype=float23"), "no dtype `float23`"),
-        (("run", "conv", "--only", "nothing-like-this"), "--only nothing-like-this matches no case; there is"),
+        (
+            ("run", "conv", "--only", "nothing-like-this"),
+            "--only nothing-like-this matches no case; there is",
+        ),
         (("run", "conv", "--budget", "soon"), "`soon` is not a duration"),
         (("run", "quick", "--dry-run", "-o", "x.xls"), ".csv"),
         (("show", "nothing"), "nothing"),

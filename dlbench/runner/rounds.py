@@ -111,6 +111,9 @@ def conclude(standing: Standing, run: Circumstances) -> tuple[Verdict, str]:
         return "noisy", f"{_width_text(standing, run)}, {_disturbance(standing, disturbed, run.cores)}"
     if met:
         return "ok", ""
+    fewest = run.precision.min_rounds
+    if len(rounds) < fewest:
+        return "unconverged", f"{len(rounds)} of at least {fewest} rounds: {_why_it_ended(run, len(rounds))}"
     return "unconverged", f"{_width_text(standing, run)}: {_why_it_ended(run, len(rounds))}"
 
 

@@ -93,6 +93,7 @@ def test_a_wide_interval_is_unconverged_with_its_width_and_the_cause() -> None:
     verdict, reason = conclude(standing(quiet(1, 1.0), quiet(2, 1.5), quiet(3, 0.8)), RUN)
     assert verdict == "unconverged"
     assert reason.startswith("±")
+    assert conclude(standing(quiet(1)), RUN)[1] == "1 of at least 3 rounds: the budget of 3m00s ran out"
     assert reason.endswith("after 3 rounds, ±3.0% asked: the budget of 3m00s ran out")
 
 
@@ -103,7 +104,8 @@ def test_the_most_rounds_are_named_as_the_cause() -> None:
 
 
 def test_an_interruption_is_named_as_the_cause() -> None:
-    _, reason = conclude(standing(quiet(1)), Circumstances(PRECISION, 180.0, 2, interrupted=True))
+    wide = standing(quiet(1, 1.0), quiet(2, 1.5), quiet(3, 0.8))
+    _, reason = conclude(wide, Circumstances(PRECISION, 180.0, 2, interrupted=True))
     assert reason.endswith("the run was interrupted")
 
 
