@@ -24,6 +24,10 @@ LAYERS = ("res2a_branch2b", "res3b_branch2b", "res4a_branch2c", "res5b_branch2a"
 TURNS = 6
 SECONDS = 0.6
 GOAL = 0.03
+FREED = 28_000_000
+"""Bytes that the plain process allocates and frees first, as any program that has loaded a model has done. Until a
+process has freed a large block, glibc gives each output of some 100 KiB or more back to the system, and every call pays
+for hundreds of page faults (M_MMAP_THRESHOLD in mallopt(3)); a dlbench worker has freed its float64 reference."""
 
 PLAIN = """
 import gc, json, sys, time
@@ -31,6 +35,7 @@ import numpy as np, torch
 from torch.nn.functional import conv2d
 job = json.loads(sys.argv[1])
 torch.set_num_threads(job["threads"])
+torch.zeros(job["freed"] // 4)  # freed at once: see FREED
 rng = np.random.default_rng(0)
 out = {}
 for layer, p in job["layers"].items():
@@ -53,7 +58,7 @@ print(json.dumps(out))
 
 def plain(params: dict[str, dict[str, int]]) -> dict[str, list[float]]:
     """Return the samples of a plain loop in a fresh process, by layer."""
-    job = json.dumps({"threads": usable_cores(), "layers": params, "seconds": SECONDS})
+    job = json.dumps({"threads": usable_cores(), "layers": params, "seconds": SECONDS, "freed": FREED})
     done = subprocess.run(
         [sys.executable, "-c", PLAIN, job], check=True, capture_output=True, text=True, env=os.environ
     )
