@@ -15,8 +15,8 @@ LOW_QUANTILE = 0.05
 """The headline quantile on a CPU: the time when nobody disturbs, yet not the one luckiest sample."""
 CONFIDENCE = 0.95
 PRIOR_SPREAD = 0.02
-"""Relative spread of the low quantile between processes that one round alone cannot see. On a shared 2-core
-machine six problems repeated in one process varied by 2.4 % (5 % quantile) between invocations."""
+"""Assumed relative spread of the low quantile between processes, which one round alone cannot see: a choice, in the range
+that a shared machine shows, and outweighed after a few rounds (tests/test_statistics.py holds what it does)."""
 PRIOR_ROUNDS = 1
 """How many rounds of evidence the prior spread counts as: one, so that five rounds outweigh it."""
 RESAMPLES = 200
