@@ -1,4 +1,4 @@
-"""Pure functions over samples: quantiles, intervals over rounds, and paired ratios."""
+"""Quantiles, intervals over rounds, and paired ratios."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOW_QUANTILE = 0.05
 CONFIDENCE = 0.95
 PRIOR_SPREAD = 0.02
 """Assumed relative spread of the low quantile between processes, which one round alone cannot see: a choice, in the range
-that a shared machine shows, and outweighed after a few rounds (tests/test_statistics.py holds what it does)."""
+that a shared machine shows, and outweighed after a few rounds (tests/statistics/test_intervals.py holds what it does)."""
 PRIOR_ROUNDS = 1
 """How many rounds of evidence the prior spread counts as: one, so that five rounds outweigh it."""
 RESAMPLES = 200
@@ -54,7 +54,7 @@ def estimate(rounds: Rounds, q: float) -> Interval:
     A hierarchical bootstrap (rounds, then samples inside each) gives the standard error of the log; with few rounds it
     is too small by sqrt((R-1)/R) and its normal interval too narrow, so the variance is rescaled, mixed with a prior
     worth PRIOR_ROUNDS rounds, and a Student quantile is taken. The prior is all that a single round has.
-    Coverage: tests/test_statistics.py. Raises ValueError without samples.
+    Coverage: tests/statistics/test_intervals.py. Raises ValueError without samples.
     """
     if not any(len(samples) for samples in rounds):
         raise ValueError("no samples")
