@@ -57,7 +57,7 @@ class TorchBackend(Backend):
     def environment(self) -> dict[str, str]:
         """Return torch's version, its libraries' and the flags that change speed."""
         return {
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),  # its own class would import torch wherever it is unpickled
             "onednn": _built_with(r"MKL-DNN v(\S+)"),
             "mkl": _built_with(r"Math Kernel Library Version (\S+)"),
             "cpu capability": torch.backends.cpu.get_cpu_capability(),
