@@ -20,14 +20,15 @@ from dlbench.plan.estimate import memory
 from dlbench.runner.memory import peak_of, return_free_memory
 from dlbench.runner.protocol import (
     Assignment,
+    Done,
     Failed,
     Prepare,
     Prepared,
     Release,
-    Released,
     Reply,
     Request,
     Sampled,
+    Settle,
     Turn,
 )
 from dlbench.runner.verify import Verifier, WrongAnswerError
@@ -74,6 +75,9 @@ class Bench:
                     return self._prepare(request)
                 case Turn():
                     return self._turn(request)
+                case Settle():
+                    self.settle(self.backend.clock())
+                    return Done()
                 case Release():
                     return self._release()
                 case _:
@@ -93,7 +97,6 @@ class Bench:
             )  # it may have changed the inputs, which the next variant shares
             raise
         self._ready[case.key] = ready
-        self.settle(self.backend.clock())
         return prepared
 
     def _made_ready(self, request: Prepare, implementation: Implementation) -> tuple[_Ready, Prepared]:
@@ -133,7 +136,6 @@ class Bench:
             "steal": round(cpu.steal() - stolen, 3),
             "load": round(cpu.load(), 2),
         }
-        self.settle(clock)
         disturbed = sum(sample.switches > 0 for sample in samples)
         return Sampled(tuple(sample.seconds for sample in samples), disturbed, conditions)
 
@@ -148,7 +150,7 @@ class Bench:
         self._ready.clear()
         self._given.clear()
         return_free_memory()
-        return Released()
+        return Done()
 
 
 def _refuse_what_cannot_fit(problem: Problem) -> None:

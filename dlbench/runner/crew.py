@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from dlbench.plan.case import Case
-from dlbench.runner.protocol import Assignment, Failed, Ready, Release, Reply, Request
+from dlbench.runner.protocol import Assignment, Failed, Ready, Release, Reply, Request, Settle
 from dlbench.runner.worker import Worker, WorkerProcess
 
 RELEASE_TIMEOUT = 30.0
@@ -27,6 +27,7 @@ class Crew:
         self._workers: dict[Seat, Worker] = {}
         self._refusals: dict[Seat, Failed] = {}
         self._environments: dict[str, Mapping[str, str]] = {}
+        self._asked: Seat | None = None
 
     @property
     def environments(self) -> Mapping[str, Mapping[str, str]]:
@@ -47,22 +48,35 @@ class Crew:
             self._welcome(seat, worker)
 
     def ask(self, case: Case, request: Request, timeout: float) -> Reply:
-        """Let the case's worker answer; Failed with `lost` means that its seat is empty now."""
+        """Let the case's worker answer; Failed with `lost` means that its seat is empty now.
+
+        The worker that was asked before must be asleep by then, if it is another one.
+        """
         seat = seat_of(case)
+        if self._asked not in (None, seat):
+            self._tell(self._asked, Settle())
+        self._asked = seat
         worker = self._seat(seat)
         if isinstance(worker, Failed):
             return worker
-        reply = worker.ask(request, timeout)
-        if isinstance(reply, Failed) and reply.lost:
-            self._dismiss(seat)
-        return reply
+        return self._told(seat, worker.ask(request, timeout))
 
     def release(self) -> None:
         """Let every worker free its tensors."""
-        for seat, worker in list(self._workers.items()):
-            reply = worker.ask(Release(), RELEASE_TIMEOUT)
-            if isinstance(reply, Failed) and reply.lost:
-                self._dismiss(seat)
+        for seat in list(self._workers):
+            self._tell(seat, Release())
+
+    def _tell(self, seat: Seat, request: Settle | Release) -> None:
+        """Let the worker in the seat do what takes no time worth telling, if there is one."""
+        worker = self._workers.get(seat)
+        if worker is not None:
+            self._told(seat, worker.ask(request, RELEASE_TIMEOUT))
+
+    def _told(self, seat: Seat, reply: Reply) -> Reply:
+        """Return the reply; a worker that is lost leaves its seat."""
+        if isinstance(reply, Failed) and reply.lost:
+            self._dismiss(seat)
+        return reply
 
     def close(self) -> None:
         """End every worker."""

@@ -41,6 +41,11 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Settle:
+    """Wait until the process's own threads are asleep: another worker's turn is next."""
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """Free whatever the prepared cases hold."""
 
@@ -76,8 +81,8 @@ class Sampled:
 
 
 @dataclass(frozen=True, slots=True)
-class Released:
-    """The memory is free."""
+class Done:
+    """What was asked is done and there is nothing to tell of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,5 +94,5 @@ class Failed:
     lost: bool = False
 
 
-Request = Prepare | Turn | Release | Stop
-Reply = Ready | Prepared | Sampled | Released | Failed
+Request = Prepare | Turn | Settle | Release | Stop
+Reply = Ready | Prepared | Sampled | Done | Failed

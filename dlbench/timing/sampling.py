@@ -15,6 +15,8 @@ TICKS_PER_SAMPLE = 1000
 """A sample this many clock ticks long is read to 0.1 %."""
 PROBES = 5
 """Individually timed calls behind the first guess of the batch."""
+SURELY_LONG = 100
+"""A call that takes so many times the shortest sample is no short call that was held up, and is not probed again."""
 MOST_CALLS = 10_000_000
 """A batch is never longer, so that a call that costs nothing ends."""
 SETTLED = 0.01
@@ -67,9 +69,11 @@ def calibrate(clock: Clock, call: Call, minimum: float) -> Batch:
     """
     wanted = max(minimum, TICKS_PER_SAMPLE * clock.tick)
     first = clock.time(call, 1)
-    if first >= wanted:
+    if first >= SURELY_LONG * wanted:
         return Batch(1, first)
     single = min([first, *(clock.time(call, 1) for _ in range(PROBES - 1))])
+    if single >= wanted:
+        return Batch(1, single)
     calls = _batch(wanted, single)
     while True:
         spent = clock.time(call, calls)

@@ -20,7 +20,7 @@ from dlbench.results.measurement import CaseRecord, Run, Visit
 from dlbench.results.store import Store
 from dlbench.runner.bench import Bench
 from dlbench.runner.observer import Silent
-from dlbench.runner.protocol import Assignment, Failed, Ready, Release, Reply, Request, Stop, Turn
+from dlbench.runner.protocol import Assignment, Failed, Prepare, Ready, Reply, Request, Turn
 from dlbench.runner.run import Machine, Session
 
 
@@ -222,7 +222,7 @@ def test_a_worker_that_is_lost_costs_its_own_case_only(store: Store) -> None:
             serve = worker.ask
 
             def ask(request: Request, timeout: float) -> Reply:
-                if not isinstance(request, Turn | Release | Stop) and request.case.variant.name == "slow":
+                if isinstance(request, Prepare) and request.case.variant.name == "slow":
                     return Failed("crashed", "SIGSEGV", lost=True)
                 return serve(request, timeout)
 

@@ -17,12 +17,12 @@ from dlbench.ops.problem import Problem
 from dlbench.plan.case import Case, Variant
 from dlbench.runner.protocol import (
     Assignment,
+    Done,
     Failed,
     Prepare,
     Prepared,
     Ready,
     Release,
-    Released,
     Sampled,
     Turn,
 )
@@ -56,7 +56,7 @@ def test_a_right_variant_is_prepared_sampled_and_released(worker: WorkerProcess)
     assert len(sampled.seconds) >= 1
     assert all(0 < seconds < 1 for seconds in sampled.seconds)
     assert set(sampled.conditions) == {"switches", "cpu_share", "steal", "load"}
-    assert worker.ask(Release(), TIMEOUT) == Released()
+    assert worker.ask(Release(), TIMEOUT) == Done()
 
 
 def test_a_wrong_variant_is_incorrect_and_its_worker_lives(worker: WorkerProcess) -> None:
