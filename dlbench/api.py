@@ -22,8 +22,9 @@ from dlbench.plan.sweep import cases as planned_cases
 from dlbench.plan.sweep import count, select
 from dlbench.results import formats, measurement
 from dlbench.results.store import Store, default_url
+from dlbench.runner.arm import Arm, Machine
 from dlbench.runner.observer import Observer, Silent
-from dlbench.runner.run import Machine, Session
+from dlbench.runner.run import Session
 from dlbench.units import format_count, parse_duration, parse_fraction
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ MOST_CASES = 100_000
 
 PEAKS_SECONDS = 30.0
 """What the peaks may take when they are measured before another run."""
-ENDING_SECONDS = 6.0
+ENDING_SECONDS, ENDING_SECONDS_A_CASE, LONGEST_ENDING = 1.0, 0.03, 6.0
 """Of a budget, what is left for starting, the last visit's overrun and the table: the budget is the whole command's."""
 PEAKS_SHARE = 3
 """A budget must be so many times that, or the run goes without; `dlbench run peaks` measures them at leisure."""
@@ -172,14 +173,19 @@ def execute(
         if peaks and _affords_peaks(wanted.config) and find_peaks(opened, machine.environment) is None:
             _measure_peaks(opened, wanted.config.threads, machine, observer)
         if budget is not None:
-            budget = max(budget / 2, budget - (time.monotonic() - start) - ENDING_SECONDS)
-        session = Session(wanted.config, cases, machine, opened, observer, budget)
+            budget = max(budget / 2, budget - (time.monotonic() - start) - ending_seconds(len(cases)))
+        arm = Arm(wanted.config, cases, machine, opened)
         if unfinished is None:
-            session.begin(name)
+            arm.begin(name)
         else:
-            session.take_up(unfinished)
-        session.measure()
-        return _result(opened, session.run_id, store)
+            arm.take_up(unfinished)
+        Session([arm], observer, budget).measure()
+        return _result(opened, arm.run_id, store)
+
+
+def ending_seconds(cases: int) -> float:
+    """Return what a run of so many cases needs beside its rounds."""
+    return min(LONGEST_ENDING, ENDING_SECONDS + ENDING_SECONDS_A_CASE * cases)
 
 
 def refuse_too_many(wanted: Plan, *, yes: bool) -> None:
@@ -207,14 +213,14 @@ def _affords_peaks(config: Config) -> bool:
 def _measure_peaks(store: Store, threads: int | None, machine: Machine, observer: Observer) -> None:
     """Run the built-in peaks config."""
     config = load_config(PEAKS_CONFIG, [] if threads is None else [f"threads={threads}"])
-    config = config.with_limits(budget=PEAKS_SECONDS, precision=None)
+    config = config.with_limits(budget=PEAKS_SECONDS, precision=config.measure.precision)
     observer.noted(
         f"measuring this machine's peaks first, once: at most {PEAKS_SECONDS:.0f} s (--no-peaks leaves it out)"
     )
     wanted = Plan(config, ("cpu",), ())
-    session = Session(config, list(wanted.cases()), machine, store, Silent(), config.measure.budget)
-    session.begin(PEAKS_CONFIG)
-    session.measure()
+    arm = Arm(config, list(wanted.cases()), machine, store)
+    arm.begin(PEAKS_CONFIG)
+    Session([arm], Silent(), config.measure.budget).measure()
 
 
 def this_machine(threads: int | None = None) -> Machine:

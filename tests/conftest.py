@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
@@ -19,3 +20,10 @@ settings.load_profile("dlbench")
 @pytest.fixture(autouse=True)
 def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DLBENCH_STORE", str(tmp_path / "runs.db"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _frozen_imports() -> None:
+    """Keep what pytest has imported out of the collections before each turn, as a worker does."""
+    gc.collect()
+    gc.freeze()

@@ -37,14 +37,18 @@ LARGEST = 2**53
 
 
 class RoundLimits(Model):
-    """How many fresh processes a case is measured in. Fewer than three say little of how they differ."""
+    """How many fresh processes a case is measured in. With fewer than four, two runs cannot be compared."""
 
-    min: int = Field(3, ge=1)
-    max: int = Field(10, ge=1)
+    min: int = Field(4, ge=1)
+    max: int | None = Field(
+        None,
+        ge=1,
+        description="10 by default, as many as there is time for where a budget alone ends the run",
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        if self.min > self.max:
+        if self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min} is more than max {self.max}")
         return self
 
@@ -55,7 +59,11 @@ class MeasurePolicy(Model):
     budget: Seconds | None = Field(
         None, description="the whole run's time; none by default: precision ends it"
     )
-    precision: Share = Field(0.02, description="half width of the 95 % interval at which a case is done")
+    precision: Share | None = Field(
+        None,
+        description="half width of the 95 % interval at which a case is done; without it a budget is used up, and without "
+        "either it is 2%",
+    )
     rounds: RoundLimits = RoundLimits()
     first_visit: Seconds = Field(
         0.05, description="sampling time of a case in round 1, brief so that a whole table is there soon"
@@ -198,10 +206,14 @@ class Config(Model):
         return ":".join(str(part) for part in self._document.place(path) if part)
 
     def with_limits(self, *, budget: float | None, precision: float | None) -> Config:
-        """Return this config with another budget or precision, where given."""
-        changes = {
-            key: value for key, value in (("budget", budget), ("precision", precision)) if value is not None
-        }
+        """Return this config with the limits given in the place of its own, both of them.
+
+        A budget alone is used up, a precision alone is measured until it is reached; with both, what comes first ends the
+        run. With neither the config's own limits hold.
+        """
+        if budget is None and precision is None:
+            return self
+        changes = {"budget": budget, "precision": precision}
         return self.model_copy(update={"measure": self.measure.model_copy(update=changes)})
 
 

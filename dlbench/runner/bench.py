@@ -168,6 +168,7 @@ def peak_memory(implementation: Implementation, problem: Problem, tensors: Seque
 
     The implementation has run before, so that code and tables loaded by a first call are not counted.
     """
+    return_free_memory()  # or the call would grow into what earlier cases have freed
     workspace = peak_of(lambda: implementation.prepare(problem, *tensors)())
     if workspace is None:
         return None

@@ -1,20 +1,18 @@
-"""The workers of a round: one per backend and device, replaced when lost."""
+"""The workers of a round: one per seat, replaced when lost."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from dlbench.plan.case import Case
-from dlbench.runner.protocol import Assignment, Failed, Ready, Release, Reply, Request, Settle
+from dlbench.runner.protocol import Assignment, Failed, Ready, Release, Reply, Request, Seat, Settle
 from dlbench.runner.worker import Worker, WorkerProcess
 
 RELEASE_TIMEOUT = 30.0
 
 Hire = Callable[[Assignment], Worker]
 """Start a worker; tests hire workers in this process."""
-Assign = Callable[[str, str], Assignment]
-"""Return the assignment for a backend and a device."""
-Seat = tuple[str, str]
+Assign = Callable[[Seat], Assignment]
+"""Return the assignment for a seat."""
 
 
 class Crew:
@@ -26,33 +24,30 @@ class Crew:
         self._hire = hire
         self._workers: dict[Seat, Worker] = {}
         self._refusals: dict[Seat, Failed] = {}
-        self._environments: dict[str, Mapping[str, str]] = {}
+        self._environments: dict[Seat, Mapping[str, str]] = {}
         self._asked: Seat | None = None
 
     @property
-    def environments(self) -> Mapping[str, Mapping[str, str]]:
-        """Versions and flags of every backend that has started, by backend."""
+    def environments(self) -> Mapping[Seat, Mapping[str, str]]:
+        """Versions and flags of every backend that has started, by seat."""
         return self._environments
 
-    def staff(self, cases: Iterable[Case]) -> None:
-        """Start a worker for every backend and device among the cases."""
+    def staff(self, seats: Iterable[Seat]) -> None:
+        """Start a worker for every seat."""
         empty = [
-            seat
-            for seat in dict.fromkeys(map(seat_of, cases))
-            if not (seat in self._workers or seat in self._refusals)
+            seat for seat in dict.fromkeys(seats) if not (seat in self._workers or seat in self._refusals)
         ]
         hired = [
-            (seat, self._hire(self._assign(*seat))) for seat in empty
+            (seat, self._hire(self._assign(seat))) for seat in empty
         ]  # they import their frameworks side by side
         for seat, worker in hired:
             self._welcome(seat, worker)
 
-    def ask(self, case: Case, request: Request, timeout: float) -> Reply:
-        """Let the case's worker answer; Failed with `lost` means that its seat is empty now.
+    def ask(self, seat: Seat, request: Request, timeout: float) -> Reply:
+        """Let the seat's worker answer; Failed with `lost` means that its seat is empty now.
 
         The worker that was asked before must be asleep by then, if it is another one.
         """
-        seat = seat_of(case)
         if self._asked not in (None, seat):
             self._tell(self._asked, Settle())
         self._asked = seat
@@ -88,14 +83,14 @@ class Crew:
         if seat in self._refusals:
             return self._refusals[seat]
         if seat not in self._workers:
-            self._welcome(seat, self._hire(self._assign(*seat)))
+            self._welcome(seat, self._hire(self._assign(seat)))
         return self._refusals.get(seat) or self._workers[seat]
 
     def _welcome(self, seat: Seat, worker: Worker) -> None:
         word = worker.ready()
         if isinstance(word, Ready):
             self._workers[seat] = worker
-            self._environments[seat[0]] = word.environment
+            self._environments[seat] = word.environment
             return
         worker.close()
         self._refusals[seat] = (
@@ -106,8 +101,3 @@ class Crew:
         worker = self._workers.pop(seat, None)
         if worker is not None:
             worker.close()
-
-
-def seat_of(case: Case) -> Seat:
-    """Return which worker computes the case: that of its backend and device."""
-    return case.variant.backend, case.device

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from dlbench.plan.case import Case
 from dlbench.results.measurement import Verdict
 
 
+class Seat(NamedTuple):
+    """Whose place a worker takes: it computes for one arm of the session, with one backend on one device."""
+
+    arm: int
+    backend: str
+    device: str
+
+
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What a worker is started for. `minimum` is the shortest sample in seconds, `warm_up` the thermal limit."""
+    """What a worker is started for.
+
+    `minimum` is the shortest sample in seconds, `cache_bytes` the last-level cache's size, `python` the interpreter to start,
+    empty for our own.
+    """
 
     backend: str
     device: str
@@ -20,6 +32,7 @@ class Assignment:
     seed: int
     minimum: float
     cache_bytes: int
+    python: str = ""
 
 
 @dataclass(frozen=True, slots=True)

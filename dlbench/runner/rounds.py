@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dlbench.plan.case import Case
+from dlbench.plan.estimate import memory
 from dlbench.results.measurement import FAILURES, Verdict, Visit
+from dlbench.runner.protocol import Seat
 from dlbench.timing.stopping import Precision
 from dlbench.units import format_duration
 
+SITTING = 4.0
+"""Seconds of sampling in one sitting at most: long against the spells in which a processor keeps one clock, and about what an
+interruption may cost, since a visit is kept when its sitting ends."""
 MOSTLY = 0.5
 """Share of a case's samples that must be disturbed before its time is called noisy."""
 
 
 @dataclass
 class Standing:
-    """What is known so far of one case."""
+    """What is known so far of one case of one arm of the session."""
 
     case: Case
     visits: list[Visit] = field(default_factory=list)
+    arm: int = 0
+    _width: tuple[int, float] = field(default=(0, float("inf")), repr=False, compare=False)
 
     @property
     def rounds(self) -> list[tuple[float, ...]]:
@@ -32,6 +40,11 @@ class Standing:
         """The visit that failed, if one did; a case that failed is not visited again."""
         return next((visit for visit in self.visits if visit.verdict in FAILURES), None)
 
+    @property
+    def seat(self) -> Seat:
+        """Who computes it."""
+        return Seat(self.arm, self.case.variant.backend, self.case.device)
+
     def visited_in(self, number: int) -> bool:
         """Return whether the round has seen this case."""
         return any(visit.round == number for visit in self.visits)
@@ -40,16 +53,34 @@ class Standing:
         """Return the seconds of the dearest visit so far, 0 where there was none."""
         return max((visit.duration for visit in self.visits), default=0.0)
 
+    def half_width(self, precision: Precision) -> float:
+        """Return the interval's half width over the value; the bootstrap behind it runs once a visit."""
+        if self._width[0] != len(self.visits):
+            self._width = (len(self.visits), precision.half_width(self.rounds))
+        return self._width[1]
+
 
 def due(standings: Iterable[Standing], number: int, precision: Precision) -> list[Standing]:
-    """Return the cases that the round must visit: those whose interval is still wider than asked."""
-    return [
+    """Return the cases that the round must visit: those whose interval is still wider than asked.
+
+    Where only the budget ends the run, every case is wanted for ever: from when all have the fewest rounds, each round
+    goes to the half of the cases whose intervals are widest.
+    """
+    waiting = [
         standing
         for standing in standings
         if standing.failure is None
         and not standing.visited_in(number)
-        and (number == 1 or precision.wants_more(standing.rounds))
+        and _wanted(standing, number, precision)
     ]
+    if precision.enough > 0 or number <= precision.min_rounds or not waiting:
+        return waiting
+    middle = statistics.median_low([standing.half_width(precision) for standing in waiting])
+    return [standing for standing in waiting if standing.half_width(precision) >= middle]
+
+
+def _wanted(standing: Standing, number: int, precision: Precision) -> bool:
+    return number == 1 or precision.wants_more(len(standing.rounds), standing.half_width(precision))
 
 
 def shuffled_groups(standings: Sequence[Standing], rng: random.Random) -> list[list[Standing]]:
@@ -71,10 +102,10 @@ def widest_first(
 
     A group's cost is what its cases' dearest visits took. Without a visit so far the cost is unknown, and the group stays.
     """
-    costs = [sum(standing.cost() for standing in group) for group in groups]
+    costs = [cost(group) for group in groups]
     if sum(costs) <= seconds:
         return list(groups)
-    need = [max(_width(standing, precision) for standing in group) for group in groups]
+    need = [max(standing.half_width(precision) for standing in group) for group in groups]
     chosen: set[int] = set()
     for index in sorted(range(len(groups)), key=lambda i: -need[i]):
         if costs[index] <= seconds:
@@ -83,8 +114,34 @@ def widest_first(
     return [group for index, group in enumerate(groups) if index in chosen]
 
 
-def _width(standing: Standing, precision: Precision) -> float:
-    return precision.half_width(standing.rounds) if standing.rounds else float("inf")
+def cost(group: Iterable[Standing]) -> float:
+    """Return the seconds that a visit to the group will take."""
+    return sum(standing.cost() for standing in group)
+
+
+def sittings(
+    groups: Iterable[list[Standing]], seconds: float, memory_limit: int
+) -> Iterator[list[list[Standing]]]:
+    """Return the groups in bundles that are prepared together: what their tensors hold is bounded, and so is the time.
+
+    A visit samples each case for so many `seconds`; `memory_limit` is in bytes. A group too large stands alone.
+    """
+    bundle: list[list[Standing]] = []
+    sampling, held = 0.0, 0
+    for group in groups:
+        takes, holds = seconds * len(group), _memory(group)
+        if bundle and (sampling + takes > SITTING or held + holds > memory_limit):
+            yield bundle
+            bundle, sampling, held = [], 0.0, 0
+        bundle.append(group)
+        sampling, held = sampling + takes, held + holds
+    if bundle:
+        yield bundle
+
+
+def _memory(group: Sequence[Standing]) -> int:
+    """Return the bytes of the group's tensors in all the processes that hold them."""
+    return memory(group[0].case.problem) * len({standing.seat for standing in group})
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +176,7 @@ def conclude(standing: Standing, run: Circumstances) -> tuple[Verdict, str]:
 
 def _width_text(standing: Standing, run: Circumstances) -> str:
     count = len(standing.rounds)
-    width = run.precision.half_width(standing.rounds)
+    width = standing.half_width(run.precision)
     return f"±{width:.1%} after {count} round{'s' if count > 1 else ''}, ±{run.precision.target:.1%} asked"
 
 

@@ -1,4 +1,4 @@
-"""One visit to a problem: prepare its cases, sample them in turn, and say what was seen of each."""
+"""A sitting: prepare the cases of some problems, sample them in many short turns, and say what was seen of each."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from dlbench.plan.case import Case
 from dlbench.results.measurement import Visit
-from dlbench.runner.crew import Crew, seat_of
+from dlbench.runner.crew import Crew
 from dlbench.runner.protocol import Failed, Prepare, Prepared, Sampled, Turn
-from dlbench.runner.rounds import merged
+from dlbench.runner.rounds import Standing, merged
 
-PASSES = 2
-"""Turns of each case in one visit: there and back (A B C, C B A), so that a steady drift hits all alike."""
+TURN = 0.025
+"""Seconds of one turn. A processor's clock stays at one level for tenths of seconds to minutes: many short turns, spread over
+the whole sitting, see more of its levels than one long turn does, and see them alike for all cases of a problem."""
+FEWEST_PASSES = 2
+"""There and back (A B C, C B A), so that a steady drift hits all alike."""
 WARM_UP_SHARE = 0.3
 """Of a visit's sampling time, how long a case may warm up at most."""
 
@@ -26,69 +28,99 @@ class VisitPolicy:
     timeout: float
     round: int
 
+    @property
+    def passes(self) -> int:
+        """How many turns each case has: an even number."""
+        return max(FEWEST_PASSES, 2 * round(self.seconds / TURN / 2))
+
 
 @dataclass
 class _Seen:
     """What this visit has seen of one case so far."""
 
-    case: Case
+    standing: Standing
     prepared: Prepared | None = None
     failure: Failed | None = None
     samples: list[float] = field(default_factory=list)
     disturbed: int = 0
     conditions: list[dict[str, float]] = field(default_factory=list)
     duration: float = 0.0
+    sampled: float = 0.0
+    turns: int = 0
 
 
-class GroupVisit:
-    """Samples all cases of one problem in turn."""
+class Sitting:
+    """Samples all cases of some problems in turn."""
 
     def __init__(
-        self, crew: Crew, cases: Sequence[Case], policy: VisitPolicy, announce: Callable[[Case], None]
+        self,
+        crew: Crew,
+        groups: Sequence[Sequence[Standing]],
+        policy: VisitPolicy,
+        announce: Callable[[Standing], None],
+        in_time: Callable[[], bool],
     ) -> None:
-        """Take who computes, the cases in the order of their turns, and whom to tell what runs now."""
+        """Take who computes, the cases by problem in the order of their turns, whom to tell, and the time limit.
+
+        Where no time is left, problems not yet prepared are left out, and the last passes as well.
+        """
         self._crew = crew
         self._policy = policy
         self._announce = announce
-        self._seen = [_Seen(case) for case in cases]
+        self._in_time = in_time
+        self._groups = groups
+        self._seen: list[_Seen] = []
 
-    def run(self) -> dict[str, Visit]:
-        """Return every case's visit by its key."""
-        for seen in self._seen:
-            self._timed(seen, self._prepare)
-        order = self._seen
-        for _ in range(PASSES):
-            for seen in order:
-                if seen.failure is None:
+    def run(self) -> list[tuple[Standing, Visit]]:
+        """Return what was seen of every case that there was time for."""
+        for group in self._groups:
+            if self._seen and not self._in_time():
+                break
+            for standing in group:
+                seen = _Seen(standing)
+                self._seen.append(seen)
+                self._timed(seen, self._prepare)
+        for number in range(self._policy.passes):
+            if number >= FEWEST_PASSES and not self._in_time():
+                break
+            for seen in self._seen if number % 2 == 0 else self._seen[::-1]:
+                if seen.failure is None and not self._had_its_share(seen):
                     self._timed(seen, self._sample)
-            order = order[::-1]
         self._crew.release()
-        return {seen.case.key: self._visit(seen) for seen in self._seen}
+        return [(seen.standing, self._visit(seen)) for seen in self._seen]
+
+    def _had_its_share(self, seen: _Seen) -> bool:
+        """Return whether long calls have used the case's time up before the last pass."""
+        return seen.turns >= FEWEST_PASSES and seen.sampled >= self._policy.seconds
 
     def _timed(self, seen: _Seen, step: Callable[[_Seen], None]) -> None:
         start = time.monotonic()
-        self._announce(seen.case)
+        self._announce(seen.standing)
         step(seen)
         seen.duration += time.monotonic() - start
 
     def _prepare(self, seen: _Seen) -> None:
         policy = self._policy
-        request = Prepare(seen.case, policy.seconds * WARM_UP_SHARE, measure_memory=policy.round == 1)
-        reply = self._crew.ask(seen.case, request, policy.timeout)
+        request = Prepare(
+            seen.standing.case, policy.seconds * WARM_UP_SHARE, measure_memory=policy.round == 1
+        )
+        reply = self._crew.ask(seen.standing.seat, request, policy.timeout)
         if isinstance(reply, Prepared):
-            seen.prepared = reply if seen.prepared is None else seen.prepared
+            seen.prepared = reply
         elif isinstance(reply, Failed):
             self._fail(seen, reply)
 
     def _sample(self, seen: _Seen) -> None:
-        if seen.prepared is None:  # its worker was lost to another case of the problem
+        if seen.prepared is None:  # its worker was lost to another case
             self._prepare(seen)
-        if seen.failure is not None:
+        if seen.failure is not None or seen.prepared is None:
             return
-        turn = Turn(seen.case.key, self._policy.seconds / PASSES)
-        reply = self._crew.ask(seen.case, turn, self._policy.timeout + turn.seconds)
+        turn = Turn(seen.standing.case.key, self._policy.seconds / self._policy.passes)
+        reply = self._crew.ask(seen.standing.seat, turn, self._policy.timeout + turn.seconds)
         if isinstance(reply, Sampled):
             seen.samples += reply.seconds
+            seen.sampled += sum(reply.seconds) * seen.prepared.calls
+            seen.turns += 1
             seen.disturbed += reply.disturbed
             seen.conditions.append(dict(reply.conditions))
         elif isinstance(reply, Failed):
@@ -99,7 +131,7 @@ class GroupVisit:
         if not failed.lost:
             return
         for other in self._seen:
-            if seat_of(other.case) == seat_of(seen.case):
+            if other.standing.seat == seen.standing.seat:
                 other.prepared = None
 
     def _visit(self, seen: _Seen) -> Visit:

@@ -46,7 +46,14 @@ class WorkerProcess:
         self._pipe: Connection[Any, Any] = ours
         self._started = time.monotonic()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        command = [sys.executable, "-P", "-m", "dlbench.runner.serve", str(theirs.fileno()), str(os.getpid())]
+        command = [
+            assignment.python or sys.executable,
+            "-P",
+            "-m",
+            "dlbench.runner.serve",
+            str(theirs.fileno()),
+            str(os.getpid()),
+        ]
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             command,
             pass_fds=[theirs.fileno()],

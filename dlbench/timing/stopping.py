@@ -9,27 +9,30 @@ from dlbench.statistics import LOW_QUANTILE, Rounds, estimate
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """Stop when the 95 % interval's half width is within `target` of the value, after enough rounds.
+    """Which half width of the 95 % interval is aimed at, and when another round is no use.
 
-    `min_rounds`: below three, the spread between processes is little more than its prior. `max_rounds`: what has
-    not converged by then has a cause that more rounds do not cure.
+    `target` is the half width over the value below which a case counts as measured well; `enough` the one at which it is
+    visited no more: the same where a precision was asked for, 0 where only the budget ends the run. `min_rounds`: with few
+    rounds the spread between processes is little more than its prior. `max_rounds`: what has not converged by then has
+    a cause that more rounds do not cure.
     """
 
     target: float = 0.02
-    min_rounds: int = 3
+    min_rounds: int = 4
     max_rounds: int = 10
     quantile: float = LOW_QUANTILE
+    enough: float = 0.02
 
-    def wants_more(self, rounds: Rounds) -> bool:
-        """Return whether another round would help a case with these rounds of samples."""
-        if len(rounds) < self.min_rounds:
+    def wants_more(self, count: int, half_width: float) -> bool:
+        """Return whether another round would help a case with so many rounds and that half width."""
+        if count < self.min_rounds:
             return True
-        return len(rounds) < self.max_rounds and not self.met(rounds)
+        return count < self.max_rounds and half_width > self.enough
 
     def met(self, rounds: Rounds) -> bool:
         """Return whether the interval is as narrow as asked."""
         return bool(rounds) and len(rounds) >= self.min_rounds and self.half_width(rounds) <= self.target
 
     def half_width(self, rounds: Rounds) -> float:
-        """Return the interval's half width over the value."""
-        return estimate(rounds, self.quantile).half_width
+        """Return the interval's half width over the value, infinite without samples."""
+        return estimate(rounds, self.quantile).half_width if rounds else float("inf")

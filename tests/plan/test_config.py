@@ -46,7 +46,7 @@ def test_what_is_not_written_has_its_default(write: Write) -> None:
     )
     assert (config.seed, config.threads, config.devices, config.baseline) == (0, None, ("all",), None)
     assert config.measure == MeasurePolicy()
-    assert (config.measure.budget, config.measure.precision, config.measure.timeout) == (None, 0.02, 60.0)
+    assert (config.measure.budget, config.measure.precision, config.measure.timeout) == (None, None, 60.0)
 
 
 def test_durations_and_fractions_are_read_in_units(write: Write) -> None:
@@ -56,11 +56,22 @@ def test_durations_and_fractions_are_read_in_units(write: Write) -> None:
     assert (measure.rounds.min, measure.rounds.max) == (2, 4)
 
 
-def test_with_limits_replaces_only_what_is_given(write: Write) -> None:
+@pytest.mark.parametrize(
+    ("budget", "precision", "expected"),
+    [
+        (7.0, None, (7.0, None)),
+        (None, 0.01, (None, 0.01)),
+        (7.0, 0.01, (7.0, 0.01)),
+        (None, None, (60.0, 0.05)),
+    ],
+)
+def test_limits_given_stand_in_the_place_of_the_configs_own(
+    write: Write, budget: float | None, precision: float | None, expected: tuple[float | None, float | None]
+) -> None:
     config = load_config(write(PLAIN + "measure: {budget: 1m, precision: 5%}\n"))
-    changed = config.with_limits(budget=7.0, precision=None)
-    assert (changed.measure.budget, changed.measure.precision) == (7.0, 0.05)
-    assert config.measure.budget == 60.0
+    changed = config.with_limits(budget=budget, precision=precision)
+    assert (changed.measure.budget, changed.measure.precision) == expected
+    assert (config.measure.budget, config.measure.precision) == (60.0, 0.05)
 
 
 def test_a_config_survives_a_round_trip_through_json(write: Write) -> None:

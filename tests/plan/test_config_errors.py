@@ -117,7 +117,7 @@ BAD: list[tuple[str, str]] = [
         PLAIN + "measure: {precision: 200%}\n",
         "5: measure.precision: `200%` is not between 0 and 100 %; write 1% or 0.01",
     ),
-    (PLAIN + "measure: {precision: ~}\n", "5: measure.precision: nothing is not a fraction; write 1%"),
+    (PLAIN + "measure: {sample: ~}\n", "5: measure.sample: nothing is not a duration; write 3m"),
     (PLAIN + "measure: {rounds: {min: 5, max: 2}}\n", "5: measure.rounds: min 5 is more than max 2"),
     (HEAD + "  - 1\n", "3: sweeps[0]: keys with values are wanted, not `1`"),
     ("variants: [a:b]\nsweeps: {op: copy}\n", "2: sweeps: a list is wanted, not keys with values"),

@@ -11,17 +11,19 @@ from dlbench.ops.problem import Problem
 from dlbench.plan.case import Case, Variant
 from dlbench.results.measurement import Visit
 from dlbench.runner.rounds import (
+    SITTING,
     Circumstances,
     Standing,
     conclude,
     due,
     merged,
     shuffled_groups,
+    sittings,
     widest_first,
 )
 from dlbench.timing.stopping import Precision
 
-PRECISION = Precision(target=0.03, min_rounds=3, max_rounds=5)
+PRECISION = Precision(target=0.03, min_rounds=3, max_rounds=5, enough=0.03)
 
 
 def case(m: int = 8, variant: str = "right") -> Case:
@@ -68,6 +70,24 @@ def test_all_variants_of_a_problem_stay_together_in_any_order() -> None:
 def test_equal_seeds_give_equal_orders() -> None:
     cases = [standing(m=m) for m in range(8, 20)]
     assert shuffled_groups(cases, random.Random(1)) == shuffled_groups(cases, random.Random(1))
+
+
+def test_a_budget_alone_goes_to_the_wider_half_once_all_have_the_fewest_rounds() -> None:
+    spreads = {8: 0.0, 16: 0.3, 24: 0.2, 32: 0.1}
+    all_of_them = [standing(quiet(1), quiet(2, 1 + spread), quiet(3), m=m) for m, spread in spreads.items()]
+    spend_it_all = Precision(target=0.03, min_rounds=3, max_rounds=99, enough=0.0)
+    assert due(all_of_them, 3, spend_it_all) == []
+    assert due(all_of_them, 4, spend_it_all) == all_of_them[1:]
+
+
+def test_a_sitting_holds_what_fits_into_its_time_and_memory() -> None:
+    groups = [[standing(m=m)] for m in (8, 16, 24, 32, 40)]
+    lots = 2**40
+    assert list(sittings(groups, SITTING / 2, lots)) == [groups[:2], groups[2:4], groups[4:]]
+    assert list(sittings(groups, 2 * SITTING, lots)) == [[group] for group in groups]
+    assert list(sittings(groups, SITTING / 100, 1)) == [[group] for group in groups]
+    assert list(sittings(groups, SITTING / 100, lots)) == [groups]
+    assert list(sittings([], 1.0, lots)) == []
 
 
 def test_a_short_budget_goes_to_the_widest_intervals() -> None:

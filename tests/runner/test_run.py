@@ -18,10 +18,11 @@ from dlbench.plan.config import Config
 from dlbench.plan.sweep import cases
 from dlbench.results.measurement import CaseRecord, Run, Visit
 from dlbench.results.store import Store
+from dlbench.runner.arm import Arm, Machine
 from dlbench.runner.bench import Bench
 from dlbench.runner.observer import Silent
 from dlbench.runner.protocol import Assignment, Failed, Prepare, Ready, Reply, Request, Turn
-from dlbench.runner.run import Machine, Session
+from dlbench.runner.run import Session
 
 
 @dataclass
@@ -31,6 +32,7 @@ class Laboratory:
     clock: FakeClock = field(default_factory=lambda: FakeClock(cost=lambda: 1e-3))
     hired: int = 0
     turns: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
 
     def hire(self, assignment: Assignment) -> LocalWorker:
         self.hired += 1
@@ -62,6 +64,7 @@ class LocalWorker:
     def ask(self, request: Request, timeout: float) -> Reply:
         if isinstance(request, Turn):
             self._laboratory.turns.append(request.key.split("|")[-2])
+            self._laboratory.asked.append(request.key)
         return self._bench.serve(request)
 
     def close(self) -> None:
@@ -88,23 +91,23 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def session(
-    store: Store, wanted: Config, laboratory: Laboratory | None = None, observer: Silent | None = None
-) -> Session:
-    laboratory = laboratory or Laboratory()
+def arm(store: Store, wanted: Config, number: int = 0) -> Arm:
     planned: list[Case] = list(cases(wanted, ["cpu"], variants()))
     machine = Machine({"machine": {"fingerprint": "x"}}, cores=2, cache=2**10)
-    budget = wanted.measure.budget
-    return Session(
-        wanted, planned, machine, store, observer or Silent(), budget, laboratory.hire, laboratory.clock.now
-    )
+    return Arm(wanted, planned, machine, store, number=number)
+
+
+def session(arms: list[Arm], laboratory: Laboratory | None = None, observer: Silent | None = None) -> Session:
+    laboratory = laboratory or Laboratory()
+    budget = arms[0].config.measure.budget
+    return Session(arms, observer or Silent(), budget, laboratory.hire, laboratory.clock.now)
 
 
 def run(store: Store, wanted: Config, laboratory: Laboratory | None = None) -> Run:
-    sitting = session(store, wanted, laboratory)
-    sitting.begin("test")
-    sitting.measure()
-    return store.load(sitting.run_id)
+    only = arm(store, wanted)
+    only.begin("test")
+    session([only], laboratory).measure()
+    return store.load(only.run_id)
 
 
 def test_a_run_measures_every_case_in_the_fewest_rounds_and_is_finished(store: Store) -> None:
@@ -123,9 +126,46 @@ def test_every_round_has_fresh_workers(store: Store) -> None:
 
 def test_variants_are_sampled_there_and_back(store: Store) -> None:
     laboratory = Laboratory()
-    run(store, config("right", "slow"), laboratory)
-    rounds = [laboratory.turns[i : i + 4] for i in range(0, len(laboratory.turns), 4)]
-    assert all(turns == turns[::-1] and len(set(turns)) == 2 for turns in rounds)
+    run(store, config("right", "slow", visit=0.1, first_visit=0.05), laboratory)
+    lengths = [4, 8, 8]  # two passes of 25 ms over two variants in round 1, four in each later round
+    assert len(laboratory.turns) == sum(lengths)
+    for length in lengths:
+        turns, laboratory.turns = laboratory.turns[:length], laboratory.turns[length:]
+        assert turns[:4] == turns[:4][::-1]
+        assert turns == turns[:4] * (length // 4)
+        assert len(set(turns)) == 2
+
+
+def test_problems_share_a_sitting_and_take_short_turns(store: Store) -> None:
+    laboratory = Laboratory()
+    done = run(store, config("right", m=[8, 16], visit=0.1, first_visit=0.1), laboratory)
+    assert {len(m.visits[1].samples) for m in done.measurements} == {100}  # of 1 ms, in four turns of 25 ms
+    assert len(laboratory.asked) == 3 * 2 * 4
+    first = [laboratory.asked[i] for i in (0, 1)]
+    assert laboratory.asked[:8] == (first + first[::-1]) * 2
+    assert len(set(first)) == 2
+
+
+def test_a_long_call_sits_out_once_its_time_is_used(store: Store) -> None:
+    laboratory = Laboratory()
+    laboratory.clock.cost = lambda: 0.2
+    done = run(store, config("right", visit=0.2, first_visit=0.2), laboratory)
+    assert [len(visit.samples) for visit in done.measurements[0].visits] == [2, 2, 2]
+
+
+def test_a_budget_alone_is_used_up(store: Store) -> None:
+    laboratory = Laboratory()
+    done = run(store, config("right", budget=3.0, precision=None, rounds={"min": 3}), laboratory)
+    assert 2.5 <= laboratory.clock.moment <= 3.5
+    assert len(done.measurements[0].rounds) > 10
+    assert done.measurements[0].verdict == "ok"
+
+
+def test_a_precision_ends_a_run_within_its_budget(store: Store) -> None:
+    laboratory = Laboratory()
+    done = run(store, config("right", budget=30.0, precision=0.05), laboratory)
+    assert laboratory.clock.moment < 2.0
+    assert len(done.measurements[0].rounds) == 3
 
 
 def test_a_wrong_variant_is_incorrect_and_never_timed(store: Store) -> None:
@@ -187,16 +227,16 @@ def test_an_interrupted_run_goes_on_where_it_was_and_ends_with_the_same_table(
 ) -> None:
     wanted = config("right", m=[8, 16, 24, 32])
     whole = run(store, wanted)
-    first = session(store, wanted, observer=Interrupting(after))
+    first = arm(store, wanted)
     first.begin("test")
     with pytest.raises(KeyboardInterrupt):
-        first.measure()
+        session([first], observer=Interrupting(after)).measure()
     unfinished = store.unfinished("test")
     assert unfinished is not None
     assert sum(len(m.visits) for m in unfinished.measurements) == after
-    second = session(store, wanted)
+    second = arm(store, wanted)
     second.take_up(unfinished)
-    second.measure()
+    session([second]).measure()
     resumed = store.load(second.run_id)
     assert store.unfinished("test") is None
     assert [(m.case, m.verdict, [v.round for v in m.visits]) for m in resumed.measurements] == [
@@ -205,14 +245,14 @@ def test_an_interrupted_run_goes_on_where_it_was_and_ends_with_the_same_table(
 
 
 def test_a_run_is_not_resumed_with_another_config(store: Store) -> None:
-    first = session(store, config("right"), observer=Interrupting(1))
+    first = arm(store, config("right"))
     first.begin("test")
     with pytest.raises(KeyboardInterrupt):
-        first.measure()
+        session([first], observer=Interrupting(1)).measure()
     unfinished = store.unfinished("test")
     assert unfinished is not None
     with pytest.raises(UserError, match="was started with another config"):
-        session(store, config("right", m=[99])).take_up(unfinished)
+        arm(store, config("right", m=[99])).take_up(unfinished)
 
 
 def test_a_worker_that_is_lost_costs_its_own_case_only(store: Store) -> None:
@@ -237,6 +277,20 @@ def test_a_worker_that_is_lost_costs_its_own_case_only(store: Store) -> None:
     }
     (right,) = [m for m in done.measurements if m.case.variant == "right"]
     assert len(right.rounds) == 3
+
+
+def test_two_arms_take_turns_within_each_problem(store: Store) -> None:
+    laboratory = Laboratory()
+    arms = [arm(store, config("right", m=[8, 16]), number) for number in (0, 1)]
+    for one in arms:
+        one.begin("arm")
+    session(arms, laboratory).measure()
+    done = [store.load(one.run_id) for one in arms]
+    assert laboratory.hired == 3 * 2
+    assert [[len(m.rounds) for m in one.measurements] for one in done] == [[3, 3], [3, 3]]
+    assert all(one.finished for one in done)
+    groups = [key.rpartition("|")[0] for key in laboratory.asked]
+    assert groups[0:8:2] == groups[1:8:2]  # both arms' turns at a problem follow one another
 
 
 def test_cold_samples_are_kept_apart_from_hot_ones(store: Store) -> None:

@@ -49,14 +49,18 @@ def test_settling_gives_up_on_threads_that_never_sleep(monkeypatch: pytest.Monke
 
 
 def test_precision_wants_the_fewest_rounds_first() -> None:
-    rule = Precision(target=0.5, min_rounds=3, max_rounds=5)
-    assert rule.wants_more([[1.0]] * 2)
-    assert not rule.wants_more([[1.0]] * 3)
+    rule = Precision(target=0.5, min_rounds=3, max_rounds=5, enough=0.5)
+    assert rule.wants_more(2, 0.1)
+    assert not rule.wants_more(3, 0.1)
     assert not rule.met([[1.0]] * 2)
 
 
 def test_precision_gives_up_after_the_most_rounds() -> None:
-    rule = Precision(target=1e-6, min_rounds=3, max_rounds=5)
-    assert rule.wants_more([[1.0]] * 4)
-    assert not rule.wants_more([[1.0]] * 5)
+    rule = Precision(target=1e-6, min_rounds=3, max_rounds=5, enough=1e-6)
+    assert rule.wants_more(4, 0.1)
+    assert not rule.wants_more(5, 0.1)
     assert not rule.met([[1.0]] * 5)
+
+
+def test_no_precision_is_enough_where_only_the_budget_ends_a_run() -> None:
+    assert Precision(min_rounds=3, max_rounds=5, enough=0.0).wants_more(4, 1e-9)
