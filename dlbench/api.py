@@ -223,11 +223,11 @@ def _measure_peaks(store: Store, threads: int | None, machine: Machine, observer
     Session([arm], Silent(), config.measure.budget).measure()
 
 
-def this_machine(threads: int | None = None) -> Machine:
-    """Return what a run on this machine is measured in."""
+def this_machine(threads: int | None = None, installed: Mapping[str, str] | None = None) -> Machine:
+    """Return what a run on this machine is measured in; `installed` is the software of another interpreter."""
     found = found_devices()
     processor = found[0]
-    facts = environment(found, threads or usable_cores())
+    facts = environment(found, threads or usable_cores(), installed)
     return Machine(facts, processor.cores, processor.cache)
 
 

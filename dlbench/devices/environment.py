@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -41,13 +41,15 @@ def devices() -> tuple[Device, ...]:
     return (cpu.cpu(), *gpus())
 
 
-def environment(found: Sequence[Device], threads: int) -> dict[str, Any]:
+def environment(
+    found: Sequence[Device], threads: int, installed: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Return the machine, its software and its state as JSON-able values.
 
-    `machine.fingerprint` is equal for runs whose peaks are comparable: the same host, devices, threads and library
-    versions.
+    `installed` is the software of another interpreter where one computes. `machine.fingerprint` is equal for runs whose peaks
+    are comparable: the same host, devices, threads and library versions.
     """
-    software = {"python": platform.python_version(), "os": platform.platform()} | _versions()
+    software = dict(installed or installed_software())
     machine = {"hostname": platform.node(), "devices": [asdict(device) for device in found]}
     identity = json.dumps([machine, software, threads], sort_keys=True)
     return {
@@ -56,6 +58,11 @@ def environment(found: Sequence[Device], threads: int) -> dict[str, Any]:
         "threads": threads,
         "state": {"load": cpu.load(), "governor": cpu.governor(), "free_memory": cpu.available_memory()},
     }
+
+
+def installed_software() -> dict[str, str]:
+    """Return the versions of this interpreter, the operating system and the libraries that compute."""
+    return {"python": platform.python_version(), "os": platform.platform()} | _versions()
 
 
 def _versions() -> dict[str, str]:

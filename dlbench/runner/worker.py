@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from platformdirs import user_cache_path
 
+from dlbench.runner.interpreter import foreign_path
 from dlbench.runner.protocol import Assignment, Failed, Reply, Request, Stop
 
 START_TIMEOUT = 120.0
@@ -60,7 +61,7 @@ class WorkerProcess:
             stdin=subprocess.DEVNULL,
             stdout=self._errors,
             stderr=self._errors,
-            env=worker_environment(assignment.threads),
+            env=worker_environment(assignment.threads, assignment.python),
         )
         theirs.close()
         with contextlib.suppress(OSError):
@@ -138,12 +139,16 @@ def _status(status: int) -> str:
     return f"signal {-status}"
 
 
-def worker_environment(threads: int) -> Mapping[str, str]:
+def worker_environment(threads: int, python: str = "") -> Mapping[str, str]:
     """Return the environment variables of a worker: its threads, its import path and numba's shared compile cache."""
     cache = user_cache_path("dlbench") / "numba"
     settings = dict.fromkeys(THREAD_VARIABLES, str(threads)) | {
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path and Path(path).exists()),
+        "PYTHONPATH": foreign_path() if python else _own_path(),
         "PYTHONFAULTHANDLER": "1",
         "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR", str(cache)),
     }
     return {**os.environ, **settings}
+
+
+def _own_path() -> str:
+    return os.pathsep.join(path for path in sys.path if path and Path(path).exists())
