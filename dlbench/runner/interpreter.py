@@ -52,7 +52,7 @@ def inspect(python: str) -> dict[str, str]:
 
 def _why(errors: str, python: str) -> str:
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    if any("unknown option -P" in line.lower() for line in lines):
+    if any(line.lower().startswith("unknown option -p") for line in lines):
         return "is older than Python 3.11, which dlbench needs"
     last = lines[-1] if lines else "it said nothing"
     if last.startswith("ModuleNotFoundError"):

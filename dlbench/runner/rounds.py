@@ -11,6 +11,7 @@ from dlbench.plan.case import Case
 from dlbench.plan.estimate import memory
 from dlbench.results.measurement import FAILURES, Verdict, Visit
 from dlbench.runner.protocol import Seat
+from dlbench.statistics.disturbance import disturbance
 from dlbench.timing.stopping import Precision
 from dlbench.units import format_duration
 
@@ -161,17 +162,29 @@ def conclude(standing: Standing, run: Circumstances) -> tuple[Verdict, str]:
     rounds = standing.rounds
     if not rounds:
         return "unconverged", f"not measured: {_why_it_ended(run, 0)} first"
-    taken = sum(len(samples) for samples in rounds)
-    disturbed = sum(visit.disturbed for visit in standing.visits) / taken
     met = run.precision.met(rounds)
-    if disturbed > MOSTLY and not met:
-        return "noisy", f"{_width_text(standing, run)}, {_disturbance(standing, disturbed, run.cores)}"
+    if seen := _noise(standing, run, met=met):
+        return "noisy", seen
     if met:
         return "ok", ""
     fewest = run.precision.min_rounds
     if len(rounds) < fewest:
         return "unconverged", f"{len(rounds)} of at least {fewest} rounds: {_why_it_ended(run, len(rounds))}"
     return "unconverged", f"{_width_text(standing, run)}: {_why_it_ended(run, len(rounds))}"
+
+
+def _noise(standing: Standing, run: Circumstances, *, met: bool) -> str:
+    """Return why the case's time will not repeat, the empty string where nothing speaks against it.
+
+    Two speeds, a drift or a heavy disturbance count even where the interval is narrow: it would be a tight wrong number.
+    """
+    pattern = disturbance(standing.rounds, run.precision.quantile)
+    taken = sum(len(samples) for samples in standing.rounds)
+    disturbed = sum(visit.disturbed for visit in standing.visits) / taken
+    if disturbed > MOSTLY and not met:
+        preempted = f"{_width_text(standing, run)}, {_preemption(standing, disturbed, run.cores)}"
+        return f"{pattern}; {preempted}" if pattern else preempted
+    return pattern
 
 
 def _width_text(standing: Standing, run: Circumstances) -> str:
@@ -190,7 +203,7 @@ def _why_it_ended(run: Circumstances, rounds: int) -> str:
     return "the run ended"
 
 
-def _disturbance(standing: Standing, share: float, cores: int) -> str:
+def _preemption(standing: Standing, share: float, cores: int) -> str:
     loads = [float(visit.conditions.get("load", 0.0)) for visit in standing.visits if visit.samples]
     return f"load average {max(loads, default=0.0):.1f} on {cores} cores, {share:.0%} of samples preempted"
 
