@@ -192,7 +192,7 @@ def test_every_failure_is_a_row_with_its_reason(store: Store) -> None:
 
 def test_a_wide_case_is_visited_until_the_most_rounds(store: Store) -> None:
     laboratory = Laboratory()
-    laboratory.clock.cost = lambda: 1e-3 * (1.0, 1.6, 1.2, 1.9)[laboratory.hired - 1]
+    laboratory.clock.cost = lambda: 1e-3 * (1.0, 1.3, 1.15, 1.4)[laboratory.hired - 1]
     (measurement,) = run(store, config("right"), laboratory).measurements
     assert len(measurement.rounds) == 4
     assert measurement.verdict == "unconverged"
