@@ -47,7 +47,7 @@ def test_a_function_is_measured_under_its_own_name() -> None:
     assert timing.time.value == pytest.approx(1e-4)
     assert timing.gflops == pytest.approx(0.02)
     assert timing.gbps is None
-    assert repr(timing).startswith("double: 100 µs [9")
+    assert repr(timing).startswith("double: 100 µs ±1.4% [9")
     assert "0.0200 GFLOP/s" in repr(timing)
 
 

@@ -155,6 +155,14 @@ class Backend(ABC):
         """Return the stopwatch for work on the device of one of this framework's tensors."""
         return HostClock()
 
+    @classmethod
+    def count_flops(cls, call: Call) -> int | None:  # noqa: ARG003 - a framework without a counter makes no call
+        """Return the operations of one call, made once for that; None where the framework cannot count them.
+
+        It never raises an error: what cannot be counted is not known.
+        """
+        return None
+
     def is_out_of_memory(self, error: Exception) -> bool:
         """Return whether the error says that memory ran out."""
         return isinstance(error, MemoryError)

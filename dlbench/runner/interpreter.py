@@ -13,7 +13,6 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-import dlbench
 from dlbench.errors import UserError
 
 INSPECTION_TIMEOUT = 120.0
@@ -62,7 +61,7 @@ def _why(errors: str, python: str) -> str:
 
 def foreign_path() -> str:
     """Return the import path for another interpreter: this very dlbench, nothing else of ours, and what the user set."""
-    package = Path(dlbench.__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     folder = user_cache_path("dlbench") / f"package-{sha256(str(package).encode()).hexdigest()[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
     link = folder / "dlbench"

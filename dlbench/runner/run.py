@@ -128,7 +128,7 @@ class Session:
         self.observer.visiting(self.arms[standing.arm].records[standing.case.key])
 
     def _affordable(self, bundle: Sequence[list[Standing]], seconds: float) -> list[list[Standing]]:
-        """Return the groups that fit into the time left, in their order: by their dearest visits, and by what one must take."""
+        """Return the groups that fit into the time left, in their order: by their dearest visits, or what one must take."""
         left = self._left()
         if left is None:
             return list(bundle)

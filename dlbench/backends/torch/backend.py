@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, ClassVar
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from dlbench.backends.backend import Backend, BackendSpec, Implementation, Tensor, collect
 from dlbench.backends.torch import SPEC, conv, matmul, softmax, stream
 from dlbench.backends.torch.clock import EventClock
 from dlbench.errors import UnsupportedError
 from dlbench.ops.dtypes import Array
-from dlbench.timing.clock import Clock, HostClock
+from dlbench.timing.clock import Call, Clock, HostClock
 
 _IMPLEMENTATIONS = collect(conv, matmul, softmax, stream)
 
@@ -96,6 +98,21 @@ class TorchBackend(Backend):
         """Return device events for a tensor on an accelerator, the host's clock otherwise."""
         device = getattr(tensor, "device", None)
         return _clock(device) if isinstance(device, torch.device) else HostClock()
+
+    @classmethod
+    def count_flops(cls, call: Call) -> int | None:
+        """Return what torch's flop counter sees in one call; None where it knows none of its operators, or fails.
+
+        It knows matrix products, convolutions and attention, a multiply-add being 2, and takes all else for nothing: 0 is
+        therefore not an answer. The grad mode is the caller's.
+        """
+        try:
+            with warnings.catch_warnings(), FlopCounterMode(display=False) as counter:
+                warnings.simplefilter("ignore")  # of its hooks on modules, which a compiled one warns of
+                call()
+            return counter.get_total_flops() or None
+        except Exception:  # its own, or of a call that cannot be watched: the time can be taken all the same
+            return None
 
     def is_out_of_memory(self, error: Exception) -> bool:
         """Return whether the error says that memory ran out."""
