@@ -92,9 +92,10 @@ def compare_calls(
     agree from claiming too much (5 of them never less than ±1 %). Of other processes the interval says nothing.
 
     It stops when the interval's half width is within `precision` (by default half of FLOOR, so that equal functions can be
-    seen to be), after at least 5 windows, or before a window that would not fit into `budget` seconds any more. `names` replace the functions' own. Both are called a few times untimed
-    first, and once more where they take (bound by `functools.partial`) or return torch tensors, to count their
-    operations. The clock is that of the framework whose tensors these are, one for both. Whatever the functions raise is
+    seen to be), after at least 5 windows, or before a window that would not fit into `budget` seconds any more. `names`
+    replace the functions' own. Both are called a few times untimed first, and once more where they take (bound by
+    `functools.partial`) or return torch tensors, to count their operations. The clock is that of the framework whose
+    tensors these are, one for both. Whatever the functions raise is
     raised. Raises ValueError unless budget and precision are positive.
     """
     check_limits(budget, precision)
