@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dlbench.api import Run, load, run
+    from dlbench.api import Run, compare, load, run
     from dlbench.backends.backend import Backend, BackendSpec, implements
     from dlbench.errors import DlbenchError, UserError
     from dlbench.ops.op import Op
@@ -29,6 +29,7 @@ _HOMES = {
     "Run": "dlbench.api",
     "Timing": "dlbench.runner.measure",
     "UserError": "dlbench.errors",
+    "compare": "dlbench.api",
     "implements": "dlbench.backends.backend",
     "load": "dlbench.api",
     "load_config": "dlbench.plan.config",
@@ -46,6 +47,7 @@ __all__ = [
     "Run",
     "Timing",
     "UserError",
+    "compare",
     "implements",
     "load",
     "load_config",

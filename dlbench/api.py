@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from sqlalchemy.engine import make_url
 
@@ -15,20 +16,27 @@ from dlbench.backends.catalogue import backends
 from dlbench.devices.cpu import usable_cores
 from dlbench.devices.environment import devices as found_devices
 from dlbench.devices.environment import environment
-from dlbench.errors import UserError
+from dlbench.errors import StoreError, UserError
 from dlbench.plan.case import Case
 from dlbench.plan.config import Config, load_config
 from dlbench.plan.sweep import cases as planned_cases
 from dlbench.plan.sweep import count, select
 from dlbench.results import formats, measurement
+from dlbench.results.digest import Digest, digest_of
 from dlbench.results.store import Store, default_url
 from dlbench.runner.arm import Arm, Machine
 from dlbench.runner.observer import Observer, Silent
+from dlbench.runner.pair import Pair, compare_calls
 from dlbench.runner.run import Session
+from dlbench.timing.clock import Call
 from dlbench.units import format_count, parse_duration, parse_fraction
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from dlbench.analysis.aa import SelfComparison
+    from dlbench.analysis.comparison import Comparison
+    from dlbench.analysis.floor import Floors
 
 MOST_CASES = 100_000
 """Cases beyond which a run must be confirmed: at the shortest visit of 50 ms, an hour and a half for one round."""
@@ -122,6 +130,11 @@ def plan(
     wanted = tuple(device) or tuple(config.devices)
     names = tuple(found.name for found in found_devices()) if "all" in wanted else wanted
     return Plan(config, names, tuple(only))
+
+
+def share_of(text: str | float) -> float:
+    """Return 0.05 for "5%" or 0.05. Raises UserError for what is no share."""
+    return _checked(parse_fraction, text)
 
 
 def _checked(parse: Callable[[Any], float], value: str | float) -> float:
@@ -231,6 +244,10 @@ def this_machine(threads: int | None = None, installed: Mapping[str, str] | None
     return Machine(facts, processor.cores, processor.cache)
 
 
+Source = str | Path | Run
+"""A run: an id, a name or `latest` in the store, an exported file, or the Run itself."""
+
+
 def load(source: str | Path, *, store: str = "") -> Run:
     """Return a run from the store (by id, name or `latest`) or from a .json or .parquet export.
 
@@ -241,6 +258,75 @@ def load(source: str | Path, *, store: str = "") -> Run:
         return Run(formats.read(path), None)
     with Store(store or default_url()) as opened:
         return _result(opened, str(source), store)
+
+
+@overload
+def compare(first: Call, second: Call, /, **options: Any) -> Pair: ...
+@overload
+def compare(first: Source, /, *others: Source, **options: Any) -> Comparison: ...
+def compare(first: Call | Source, /, *others: Call | Source, **options: Any) -> Pair | Comparison:
+    """Return how the second stands against the first: of two functions without arguments, or of runs.
+
+    Functions are called in turn in this process; `options` are those of `compare_calls` (names, precision,
+    budget). Runs are ids, names, exported files or Run objects, and `options` those of `compare_runs` (by, store, floors).
+    Raises UserError for a mixture of both.
+    """
+    things = (first, *others)
+    functions = [thing for thing in things if callable(thing)]
+    if not functions:
+        return compare_runs([thing for thing in things if not callable(thing)], **options)
+    if len(functions) != len(things) or len(things) != 2:
+        raise UserError("compare takes two functions, or runs; bind arguments with functools.partial")
+    return compare_calls(functions[0], functions[1], **options)
+
+
+def compare_runs(
+    sources: Sequence[Source], *, by: str = "", store: str = "", floors: Floors | None = None
+) -> Comparison:
+    """Return how runs stand against the first: each from the store, from a .json or .parquet export, or a Run.
+
+    `by` is device, backend, variant or dtype: then the runs, or one alone, are pooled and the values of that field compared.
+    `floors` are the noise floors; without, those that `dlbench aa` measured on the first run's machine, or else the defaults.
+    Raises SelectionError, StoreError or UserError, one line each.
+    """
+    from dlbench.analysis.comparison import compare  # brings pandas, which planning must not wait for
+
+    digests = [_digest(source, store) for source in sources]
+    if floors is None and digests:
+        floors = _floors(digests[0], store)
+    names = [
+        digest.run.id if isinstance(source, Run) or not _is_file(source) else str(source)
+        for source, digest in zip(sources, digests, strict=True)
+    ]
+    return compare(digests, by=by, floors=floors, names=names)
+
+
+def _floors(digest: Digest, store: str) -> Floors | None:
+    from dlbench.analysis.aa import find_floors
+
+    with suppress(StoreError), Store(store or default_url()) as opened:  # exported files need no store
+        return find_floors(opened, digest.run.environment)
+    return None
+
+
+def self_comparison(sessions: Sequence[Sequence[str]], *, store: str = "") -> SelfComparison:
+    """Return what runs of the same thing, given by their ids session by session, show of the machine's noise."""
+    from dlbench.analysis import aa
+
+    return aa.self_comparison([[_digest(one, store) for one in session] for session in sessions])
+
+
+def _is_file(source: str | Path) -> bool:
+    return Path(source).suffix.lower() in formats.WRITABLE
+
+
+def _digest(source: str | Path | Run, store: str) -> Digest:
+    if isinstance(source, Run):
+        return digest_of(source.record)
+    if _is_file(source):
+        return digest_of(formats.read(source))
+    with Store(store or default_url()) as opened:
+        return opened.digest(str(source))
 
 
 def _result(store: Store, reference: str, url: str) -> Run:

@@ -6,22 +6,29 @@ Nothing heavy is imported until a command needs it: `dlbench --help` must answer
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dlbench.errors import DlbenchError
+from dlbench.errors import DlbenchError, UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from dlbench.analysis.comparison import Comparison
     from dlbench.api import Plan, Run
     from dlbench.report.progress import Live, Plain
 
 EXIT_INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
 SHOWN_CASES = 20
+AA_SESSIONS = 3
+"""Sessions of `aa`: three give three interleaved and six separate pairs of each case."""
+_MEASURING = ("--only", "--set", "--budget", "--precision", "--python")
+"""Options of `compare` that say how to measure."""
 
 app = typer.Typer(
     name="dlbench",
@@ -46,6 +53,27 @@ class Kind(StrEnum):
 StoreOption = Annotated[
     str, typer.Option("--store", metavar="URL", help="Database of runs: a path or an SQLAlchemy URL.")
 ]
+OnlyOption = Annotated[
+    list[str],
+    typer.Option(
+        "--only", metavar="PATTERN", help="Keep matching cases: torch:*, layer=conv1, c=64. Repeatable."
+    ),
+]
+SetOption = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change the config: dtype=float64, measure.visit=1s. Repeatable.",
+    ),
+]
+BudgetOption = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Stop after so long: 90s, 3m; alone, use it all.")
+]
+PrecisionOption = Annotated[
+    str | None, typer.Option(metavar="SHARE", help="Stop a case at this half width: 1%.")
+]
+QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")]
 OutputOption = Annotated[
     list[str],
     typer.Option(
@@ -59,30 +87,16 @@ def run(
     config: Annotated[
         str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a built-in config.")
     ],
-    only: Annotated[
-        list[str],
-        typer.Option(
-            "--only", metavar="PATTERN", help="Keep matching cases: torch:*, layer=conv1, c=64. Repeatable."
-        ),
-    ] = [],  # noqa: B006 - typer copies it
-    set_: Annotated[
-        list[str],
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change the config: dtype=float64, measure.visit=1s. Repeatable.",
-        ),
-    ] = [],  # noqa: B006 - typer copies it
+    only: OnlyOption = [],  # noqa: B006 - typer copies it
+    set_: SetOption = [],  # noqa: B006 - typer copies it
     device: Annotated[
         list[str],
         typer.Option(
             "--device", metavar="NAME", help="Measure on this device: cpu, cuda:0, all. Repeatable."
         ),
     ] = [],  # noqa: B006 - typer copies it
-    budget: Annotated[str | None, typer.Option(metavar="TIME", help="Stop after so long: 90s, 3m.")] = None,
-    precision: Annotated[
-        str | None, typer.Option(metavar="SHARE", help="Stop a case at this half width: 1%.")
-    ] = None,
+    budget: BudgetOption = None,
+    precision: PrecisionOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the cases and an estimate; measure nothing.")
     ] = False,
@@ -98,7 +112,7 @@ def run(
         bool, typer.Option(help="Measure this machine's peaks once, where they are not known yet.")
     ] = True,
     yes: Annotated[bool, typer.Option("--yes", help="Measure however many cases there are.")] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Measure a config and print the table."""
     from dlbench import api
@@ -145,6 +159,147 @@ def show(
     loaded.write(*output)
     if not output:
         _print_run(_console(), loaded)
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN...",
+            help="Ids, names or exported files; the first is compared with. With --interleaved: configs.",
+        ),
+    ],
+    by: Annotated[
+        str, typer.Option(metavar="FIELD", help="Compare within: device, backend, variant or dtype.")
+    ] = "",
+    fail_on: Annotated[
+        str | None,
+        typer.Option(
+            "--fail-on", metavar="SHARE", help="Exit 1 if a row is slower by more: 5%; 3 if unclear."
+        ),
+    ] = None,
+    interleaved: Annotated[
+        bool,
+        typer.Option(
+            "--interleaved", help="Measure now, in one session: the sides' turns alternate A B, B A."
+        ),
+    ] = False,
+    python: Annotated[
+        list[str],
+        typer.Option(
+            "--python", metavar="PATH", help="Interpreter of a side, with --interleaved. Repeatable."
+        ),
+    ] = [],  # noqa: B006 - typer copies it
+    only: OnlyOption = [],  # noqa: B006 - typer copies it
+    set_: SetOption = [],  # noqa: B006 - typer copies it
+    budget: BudgetOption = None,
+    precision: PrecisionOption = None,
+    store: StoreOption = "",
+    output: Annotated[
+        list[str],
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Write the rows: .csv, .json or .md. Repeatable."
+        ),
+    ] = [],  # noqa: B006 - typer copies it
+    quiet: QuietOption = False,
+) -> None:
+    """Compare runs: a ratio and a verdict for every case that both have."""
+    from dlbench import api
+    from dlbench.results import formats
+
+    formats.check_comparison(output)
+    share = None if fail_on is None else api.share_of(fail_on)
+    console = _console(quiet=quiet)
+    if interleaved:
+        plans = [
+            api.plan(config, only=only, overrides=set_, budget=budget, precision=precision) for config in runs
+        ]
+        runs = _interleaved(console, plans, python, store)
+    else:
+        _refuse_measuring(only, set_, budget, precision, python)
+    comparison = api.compare_runs(runs, by=by, store=store)
+    comparison.write(*output)
+    _print_comparison(console, comparison, output)
+    if share is not None:
+        _exit_on_regression(console, comparison, share)
+
+
+def _refuse_measuring(*values: object) -> None:
+    """Raise UserError when an option was given that says how to measure."""
+    if given := [name for name, value in zip(_MEASURING, values, strict=True) if value]:
+        raise UserError(f"{', '.join(given)}: only with --interleaved, which measures")
+
+
+@contextmanager
+def _keeping_what_is_measured() -> Iterator[None]:
+    """Say on Ctrl-C that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _errors().print(
+            "\nInterrupted; everything measured so far is kept: `dlbench list runs` shows it.",
+            highlight=False,
+        )
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _interleaved(console: Console, plans: list[Plan], pythons: list[str], store: str) -> list[str]:
+    """Measure the sides and return their runs."""
+    from dlbench import sessions
+    from dlbench.report.progress import Plain
+
+    observer = Plain(console, lambda _number, _run_id: None)
+    with _keeping_what_is_measured():
+        return sessions.interleave(sessions.sides_of(plans, pythons), store=store, observer=observer)
+
+
+def _print_comparison(console: Console, comparison: Comparison, output: list[str]) -> None:
+    from dlbench.report.comparison import print_comparison
+
+    print_comparison(console, comparison)
+    for path in output:
+        console.print(f"wrote {path}", markup=False, highlight=False)
+
+
+def _exit_on_regression(console: Console, comparison: Comparison, share: float) -> None:
+    from dlbench.analysis.regression import FINE, find_regression
+
+    found = find_regression(comparison, share)
+    if found.status == FINE:
+        console.print(found.line, markup=False, highlight=False)
+    else:
+        _errors().print(found.line, markup=False, highlight=False)
+        raise typer.Exit(found.status)
+
+
+@app.command()
+def aa(
+    config: Annotated[
+        str, typer.Argument(metavar="CONFIG", help="What to measure against itself; `noise` has every size.")
+    ],
+    sessions: Annotated[
+        int, typer.Option(metavar="N", help="Sessions, each of which measures it twice.")
+    ] = AA_SESSIONS,
+    only: OnlyOption = [],  # noqa: B006 - typer copies it
+    set_: SetOption = [],  # noqa: B006 - typer copies it
+    budget: BudgetOption = None,
+    precision: PrecisionOption = None,
+    store: StoreOption = "",
+    quiet: QuietOption = False,
+) -> None:
+    """Measure a config against itself: this machine's noise floor, which `compare` then uses."""
+    from dlbench import api
+    from dlbench.report.aa import print_self_comparison
+    from dlbench.report.progress import Plain
+    from dlbench.sessions import against_itself
+
+    plan = api.plan(config, only=only, overrides=set_, budget=budget, precision=precision)
+    console = _console(quiet=quiet)
+    observer = Plain(console, lambda _number, _run_id: None)
+    with _keeping_what_is_measured():
+        runs = against_itself(plan, sessions=sessions, store=store, observer=observer)
+    print_self_comparison(console, api.self_comparison(runs, store=store))
 
 
 @app.command("list")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
+from dlbench.analysis.aa import AA_NAME
 from dlbench.api import Plan, ending_seconds, refuse_too_many, this_machine
 from dlbench.errors import UserError
 from dlbench.results.store import Store, default_url
@@ -19,9 +20,6 @@ from dlbench.runner.run import Session
 
 LETTERS = "ABCDEFGH"
 INTERLEAVED = "interleaved"
-AA_NAME = "aa"
-AA_SESSIONS = 3
-"""Sessions of a self-comparison: three give three interleaved pairs and six separate ones of each case."""
 
 
 @dataclass(frozen=True)
@@ -108,23 +106,19 @@ def against_itself(plan: Plan, *, sessions: int, store: str, observer: Observer)
     """Measure a config twice in each of some sessions, one after the other, and return the runs' ids by session.
 
     The two runs of a session show how far interleaved runs of the same thing differ, runs of two sessions how far separate
-    ones do. A budget is shared by the sessions.
+    ones do. The config's budget is that of all sessions together. Raises UserError for less than two sessions.
     """
+    if sessions < 2:
+        raise UserError(f"{sessions} session shows nothing of how far separate runs differ: at least 2")
     measure = plan.config.measure
     share = None if measure.budget is None else measure.budget / sessions
     config = plan.config.model_copy(update={"measure": measure.model_copy(update={"budget": share})})
     side = Side(Plan(config, plan.devices, plan.only))
-    notes = {AA_NAME: secrets.token_hex(8)}
+    name = f"{AA_NAME}-{config.name}"
+    group = secrets.token_hex(8)
     found = []
     for number in range(1, sessions + 1):
         observer.noted(f"session {number} of {sessions}")
-        found.append(
-            interleave(
-                [side, side],
-                store=store,
-                observer=observer,
-                notes={**notes, "number": number},
-                name=f"{AA_NAME}-{config.name}",
-            )
-        )
+        notes = {AA_NAME: group, "number": number}
+        found.append(interleave([side, side], store=store, observer=observer, notes=notes, name=name))
     return found

@@ -15,10 +15,37 @@ from dlbench.timing.clock import HostClock
 def test_the_public_names_are_a_decision() -> None:
     assert dlbench.__all__ == [
         "Backend", "BackendSpec", "Config", "DlbenchError", "Op", "Problem", "Run", "Timing", "UserError",
-        "implements", "load", "load_config", "measure", "run",
+        "compare", "implements", "load", "load_config", "measure", "run",
     ]  # fmt: skip
     assert all(getattr(dlbench, name) is not None for name in dlbench.__all__)
     assert set(dlbench.__all__) <= set(dir(dlbench))
+
+
+def test_compare_takes_two_functions_in_turn() -> None:
+    def one() -> None:
+        """Costs a tenth more."""
+
+    def other() -> None:
+        """Costs what it costs."""
+
+    current: list[object] = []
+
+    class Clock(FakeClock):
+        def time(self, call: object, calls: int) -> float:
+            current[:] = [call]
+            return super().time(call, calls)  # type: ignore[arg-type]
+
+    clock = Clock(cost=lambda: 1.1e-4 if current == [one] else 1e-4)
+    pair = dlbench.compare(one, other, clock=clock)
+    assert pair.ratio == pytest.approx(1.1)
+    assert (pair.verdict, pair.first.name, pair.second.name) == ("faster", "one", "other")
+
+
+def test_compare_takes_runs_or_functions_but_no_mixture() -> None:
+    with pytest.raises(dlbench.UserError, match="compare takes two functions, or runs"):
+        dlbench.compare("latest", print)
+    with pytest.raises(dlbench.UserError, match="no run `nothing`"):
+        dlbench.compare("nothing", "something")
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -98,6 +98,13 @@ def test_a_config_against_itself_is_measured_twice_a_session(tmp_path: Path) -> 
     assert [[run.record.name for run in pair] for pair in runs] == [["aa-mine-A", "aa-mine-B"]] * 2
 
 
+def test_one_session_is_too_few_for_a_noise_floor(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match="1 session shows nothing of how far separate runs differ: at least 2"
+    ):
+        sessions.against_itself(planned(tmp_path), sessions=1, store="", observer=Silent())
+
+
 @pytest.mark.parametrize(
     ("script", "message"),
     [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, delete, distinct, fun
 from dlbench.errors import SelectionError, StoreError, nearest
 from dlbench.results.codec import from_blob, from_json, provisional_verdict, storable, to_blob, to_json
 from dlbench.results.database import Database, default_url
+from dlbench.results.digest import Digest, read_digest
 from dlbench.results.measurement import CaseRecord, Measurement, Run, Verdict, Visit
 from dlbench.results.schema import CASES, RUNS, VISITS
 
@@ -148,6 +149,15 @@ class Store:
         with self._database.reading() as connection:
             return self._load(connection, self._resolve(connection, reference))
 
+    def digest(self, reference: str = LATEST) -> Digest:
+        """Return what a comparison needs of the run that `load` would give, without a Python object for each sample.
+
+        Raises SelectionError as `load` does.
+        """
+        with self._database.reading() as connection:
+            number = self._resolve(connection, reference)
+            return read_digest(connection, _header(connection, number), number)
+
     def unfinished(self, reference: str) -> Run | None:
         """Return the newest unfinished run with that name, or whose id begins so; None without one."""
         text = storable(reference)
@@ -165,6 +175,17 @@ class Store:
         """Return every run in a few words, the newest first, without reading a sample."""
         with self._database.reading() as connection:
             return self._summaries(connection)
+
+    def finished(self, beginning: str) -> list[str]:
+        """Return the ids of the finished runs whose name begins so, the newest first."""
+        text = storable(beginning)
+        query = (
+            select(RUNS.c.id)
+            .where(RUNS.c.finished != "", func.substr(RUNS.c.name, 1, len(text)) == text)
+            .order_by(RUNS.c.started.desc(), RUNS.c.number.desc())
+        )
+        with self._database.reading() as connection:
+            return list(connection.scalars(query))
 
     def _summaries(self, connection: Connection) -> list[RunSummary]:
         counted = _pairs(connection, select(CASES.c.run, func.count()).group_by(CASES.c.run))
@@ -184,22 +205,13 @@ class Store:
         ]
 
     def _load(self, connection: Connection, number: int) -> Run:
-        head = connection.execute(select(RUNS).where(RUNS.c.number == number)).one()
         visits: defaultdict[int, list[Visit]] = defaultdict(list)
         query = select(VISITS).join(CASES, VISITS.c.case == CASES.c.number).where(CASES.c.run == number)
         for row in connection.execute(query.order_by(VISITS.c.case, VISITS.c.round)):
             visits[row.case].append(_visit(row))
         rows = connection.execute(select(CASES).where(CASES.c.run == number).order_by(CASES.c.position))
-        return Run(
-            id=head.id,
-            name=head.name,
-            config=from_json(head.config),
-            environment=from_json(head.environment),
-            started=head.started,
-            finished=head.finished,
-            elapsed=head.elapsed,
-            measurements=tuple(_measurement(row, tuple(visits[row.number])) for row in rows),
-        )
+        measurements = tuple(_measurement(row, tuple(visits[row.number])) for row in rows)
+        return replace(_header(connection, number), measurements=measurements)
 
     def _resolve(self, connection: Connection, reference: str) -> int:
         """Return the number of the run that is meant."""
@@ -243,6 +255,20 @@ class Store:
         if number is None:
             raise StoreError(f"{self.name}: there is no run {run_id}; it may have been deleted meanwhile")
         return number
+
+
+def _header(connection: Connection, number: int) -> Run:
+    """Return a run without its measurements."""
+    row = connection.execute(select(RUNS).where(RUNS.c.number == number)).one()
+    return Run(
+        id=row.id,
+        name=row.name,
+        config=from_json(row.config),
+        environment=from_json(row.environment),
+        started=row.started,
+        finished=row.finished,
+        elapsed=row.elapsed,
+    )
 
 
 def _pairs(connection: Connection, query: Select[Any]) -> dict[Any, Any]:

@@ -65,23 +65,20 @@ def due(standings: Iterable[Standing], number: int, precision: Precision) -> lis
     """Return the cases that the round must visit: those whose interval is still wider than asked.
 
     Where only the budget ends the run, every case is wanted for ever: from when all have the fewest rounds, each round
-    goes to the half of the cases whose intervals are widest.
+    goes to the half of the cases whose intervals are widest. With several arms a problem is visited on all of them or on
+    none, since only shared rounds can be compared.
     """
-    waiting = [
-        standing
-        for standing in standings
-        if standing.failure is None
-        and not standing.visited_in(number)
-        and _wanted(standing, number, precision)
-    ]
-    if precision.enough > 0 or number <= precision.min_rounds or not waiting:
-        return waiting
-    middle = statistics.median_low([standing.half_width(precision) for standing in waiting])
-    return [standing for standing in waiting if standing.half_width(precision) >= middle]
-
-
-def _wanted(standing: Standing, number: int, precision: Precision) -> bool:
-    return number == 1 or precision.wants_more(len(standing.rounds), standing.half_width(precision))
+    able = [one for one in standings if one.failure is None and not one.visited_in(number)]
+    if number == 1:
+        return able
+    wanted = [one for one in able if precision.wants_more(len(one.rounds), one.half_width(precision))]
+    if precision.enough == 0 and number > precision.min_rounds and wanted:
+        middle = statistics.median_low([one.half_width(precision) for one in wanted])
+        wanted = [one for one in wanted if one.half_width(precision) >= middle]
+    if len({one.arm for one in able}) < 2:
+        return wanted
+    shared = {one.case.group for one in wanted}
+    return [one for one in able if one.case.group in shared]
 
 
 def shuffled_groups(standings: Sequence[Standing], rng: random.Random) -> list[list[Standing]]:

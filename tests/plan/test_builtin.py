@@ -25,7 +25,7 @@ def test_a_built_in_config_plans_cases_of_different_keys(name: str) -> None:
 
 
 def test_the_built_in_configs_are_these() -> None:
-    assert list(builtin_names("configs")) == ["conv", "matmul", "peaks", "quick", "softmax"]
+    assert list(builtin_names("configs")) == ["conv", "matmul", "noise", "peaks", "quick", "softmax"]
 
 
 def test_conv_has_92_cases_for_each_device() -> None:

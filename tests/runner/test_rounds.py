@@ -80,6 +80,15 @@ def test_a_budget_alone_goes_to_the_wider_half_once_all_have_the_fewest_rounds()
     assert due(all_of_them, 4, spend_it_all) == all_of_them[1:]
 
 
+def test_with_two_arms_a_problem_is_visited_on_both_or_on_none() -> None:
+    done = [standing(*(quiet(n) for n in (1, 2, 3)), m=m) for m in (8, 16)]
+    other = [
+        Standing(case(8), [quiet(1, 1.0), quiet(2, 1.5), quiet(3, 0.8)], arm=1),
+        Standing(case(16), [quiet(1), quiet(2), quiet(3)], arm=1),
+    ]
+    assert due([*done, *other], 4, PRECISION) == [done[0], other[0]]
+
+
 def test_a_sitting_holds_what_fits_into_its_time_and_memory() -> None:
     groups = [[standing(m=m)] for m in (8, 16, 24, 32, 40)]
     lots = 2**40

@@ -7,9 +7,11 @@ and a layer's name or a reason may come from a stranger's file: such a text cell
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from dlbench.results.measurement import COLUMNS, Run
+from dlbench.results.compared import COMPARED
+from dlbench.results.measurement import COLUMNS, Column, Run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +22,19 @@ _FORMULA = r"^([=+\-@\t\r\n])"
 
 def write(file: BinaryIO, frame: pd.DataFrame, run: Run) -> None:  # noqa: ARG001 - every format takes the run
     """Write the table; numbers in full precision."""
-    texts = [column.name for column in COLUMNS if column.kind in ("text", "json")]
+    _write(file, frame, COLUMNS)
+
+
+def write_comparison(
+    file: BinaryIO,
+    frame: pd.DataFrame,
+    head: Mapping[str, Any],  # noqa: ARG001 - every format takes it
+) -> None:
+    """Write a comparison's rows; numbers in full precision."""
+    _write(file, frame, COMPARED)
+
+
+def _write(file: BinaryIO, frame: pd.DataFrame, columns: Sequence[Column]) -> None:
+    texts = [column.name for column in columns if column.kind in ("text", "json")]
     safe = frame.assign(**{name: frame[name].str.replace(_FORMULA, r"'\1", regex=True) for name in texts})
     safe.to_csv(file, index=False, encoding="utf-8", lineterminator="\n")

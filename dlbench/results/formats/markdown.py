@@ -6,8 +6,10 @@ which `problem` tells, and numbers have four significant digits; the other forma
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from dlbench.results.compared import COMPARED
 from dlbench.results.formats.rows import rows
 from dlbench.results.measurement import COLUMNS, Column, Run
 from dlbench.units import format_duration, significant
@@ -24,22 +26,42 @@ _ESCAPED = str.maketrans(
 
 def write(file: BinaryIO, frame: pd.DataFrame, run: Run) -> None:
     """Write a heading, what all rows share, and the table."""
-    table = rows(frame)
-    shown = [column for column in COLUMNS if column.kind != "json"]
-    told = [column for column in shown if any(row[column.name] not in (None, "") for row in table)]
-    shared = [
-        column for column in told if len(table) > 1 and len({str(row[column.name]) for row in table}) == 1
-    ]
-    varying = [column for column in told if column not in shared]
     facts = (
         [f"started {_text(run.started)}", f"{format_duration(run.elapsed)} of measuring"]
         if run.elapsed
         else []
     )
-    lines = [f"# {_text(run.id)}", "", *_sentence(facts)]
-    lines += [f"- {column.name}: {_cell(table[0][column.name], column)}" for column in shared]
-    lines += ["", _table(table, varying)] if varying else []
+    lines = [f"# {_text(run.id)}", "", *_sentence(facts), *_rows(frame, COLUMNS)]
     file.write(("\n".join(lines) + "\n").encode())
+
+
+def write_comparison(file: BinaryIO, frame: pd.DataFrame, head: Mapping[str, Any]) -> None:
+    """Write a heading, what else differs between the sides, the rows, and the geometric means."""
+    lines = [f"# {', '.join(map(_text, head['others']))} against {_text(head['base'])}", ""]
+    for difference in head["differences"]:
+        lines += [f"{' and '.join(map(_text, difference['between']))} also differ in:", ""]
+        lines += [*(f"- {_text(line)}" for line in difference["lines"]), ""]
+    lines += [*_rows(frame, COMPARED), ""]
+    for mean in head["means"]:
+        figures = " to ".join(significant(mean[name], DIGITS) for name in ("low", "high"))
+        lines.append(
+            f"Geometric mean of {mean['rows']} ratios, {_text(mean['other'])}: "
+            f"{significant(mean['ratio'], DIGITS)} ({figures})"
+        )
+    file.write(("\n".join(lines) + "\n").encode())
+
+
+def _rows(frame: pd.DataFrame, columns: Sequence[Column]) -> list[str]:
+    """Return what all rows share, and the table of what varies."""
+    table = rows(frame, columns)
+    shown = [column for column in columns if column.kind != "json"]
+    told = [column for column in shown if any(row[column.name] not in (None, "") for row in table)]
+    shared = [
+        column for column in told if len(table) > 1 and len({str(row[column.name]) for row in table}) == 1
+    ]
+    varying = [column for column in told if column not in shared]
+    lines = [f"- {column.name}: {_cell(table[0][column.name], column)}" for column in shared]
+    return lines + (["", _table(table, varying)] if varying else [])
 
 
 def _sentence(facts: list[str]) -> list[str]:

@@ -7,6 +7,7 @@ schema's metadata under `dlbench`; each field's metadata holds its unit and mean
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 ENDING = ".parquet"
 SCHEMA = "dlbench-run-1"
 _KEY = b"dlbench"
+_MAGIC = b"PAR1"
+"""How every Parquet file begins and ends (the format's specification)."""
 
 
 def write(file: BinaryIO, frame: pd.DataFrame, run: Run) -> None:
@@ -40,23 +43,56 @@ def write(file: BinaryIO, frame: pd.DataFrame, run: Run) -> None:
 
 
 def read(path: Path) -> Run:
-    """Return the run. Raises ValueError that says what is wrong with the file."""
+    """Return the run. Raises ValueError that says what the file is instead."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    beginning = _beginning(path)
     try:
         schema = pq.read_schema(path)
         columns = [name for name in ("measurement", "raw_samples") if name in schema.names]
         content = pq.read_table(path, columns=columns).to_pydict()
-    except pa.ArrowException as error:
-        raise ValueError(str(error)) from error
-    head = from_json((schema.metadata or {}).get(_KEY, b"null"))
-    if not isinstance(head, dict) or len(columns) < 2:
-        raise ValueError("no `dlbench` metadata, or no `raw_samples`")
+    except (pa.ArrowException, OSError) as error:  # of a damaged page it raises OSError
+        if beginning != _MAGIC:
+            raise ValueError("is no run that dlbench wrote: it is no Parquet file") from error
+        raise ValueError(f"is cut off or damaged ({_sentence(error)}); export the run again") from error
+    head = _head(schema.metadata or {})
+    try:
+        rows = zip(content["measurement"], content["raw_samples"], strict=True)
+        return read_run(head.get("run"), [_measurement(text, samples) for text, samples in rows])
+    except KeyError as error:
+        raise ValueError(f"is damaged or was changed: there is no column {error}") from error
+    except ValueError as error:
+        raise ValueError(f"is damaged or was changed: {error}") from error
+
+
+def _head(metadata: Mapping[bytes, bytes]) -> Mapping[str, Any]:
+    """Return what the schema's metadata holds of the run. Raises ValueError that says what the file is instead."""
+    if _KEY not in metadata:
+        raise ValueError("is no run that dlbench wrote: it has no `dlbench` metadata")
+    try:
+        head: Mapping[str, Any] = dict(from_json(metadata[_KEY]))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"is damaged or was changed: {error}") from error
     if head.get("schema") != SCHEMA:
-        raise ValueError(f"schema {head.get('schema')}, this dlbench reads {SCHEMA}; update dlbench")
-    rows = zip(content["measurement"], content["raw_samples"], strict=True)
-    return read_run(head.get("run"), [_measurement(text, samples) for text, samples in rows])
+        raise ValueError(
+            f"has schema {head.get('schema')}, this dlbench reads {SCHEMA}; update dlbench, or export the run again"
+        )
+    return head
+
+
+def _beginning(path: Path) -> bytes:
+    """Return the file's first bytes. Raises ValueError for an empty file."""
+    with path.open("rb") as file:
+        beginning = file.read(len(_MAGIC))
+    if not beginning:
+        raise ValueError("is empty")
+    return beginning
+
+
+def _sentence(error: Exception) -> str:
+    """Return the first sentence of what pyarrow says."""
+    return str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
 
 
 def _samples(measurement: Measurement) -> list[list[float]]:

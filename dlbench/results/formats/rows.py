@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlbench.results.codec import from_json
@@ -27,11 +27,11 @@ _CONVERT: Mapping[Kind, Callable[[Any], Any]] = {
 }
 
 
-def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def rows(frame: pd.DataFrame, columns: Sequence[Column] = COLUMNS) -> list[dict[str, Any]]:
     """Return each row by column name; what is unknown is None, a JSON cell is its value."""
-    columns = [_values(frame[column.name], column) for column in COLUMNS]
-    names = [column.name for column in COLUMNS]
-    return [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
+    values = [_values(frame[column.name], column) for column in columns]
+    names = [column.name for column in columns]
+    return [dict(zip(names, cells, strict=True)) for cells in zip(*values, strict=True)]
 
 
 def _values(series: pd.Series[Any], column: Column) -> list[Any]:
