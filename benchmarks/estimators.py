@@ -19,6 +19,8 @@ from repeatability import INVOCATIONS, dlbench_times
 from dlbench.results import formats
 from dlbench.statistics import LOW_QUANTILE
 
+BUDGET = 30.0
+"""Seconds of an invocation."""
 QUANTILES = (0.0, 0.01, 0.05, 0.10, 0.25, 0.50)
 ROUNDS = (1, 2, 3, 4, 6, 8, 10)
 
@@ -55,7 +57,7 @@ def main() -> int:
         folder = chosen.folder or Path(scratch)
         if chosen.folder is None:
             for turn in range(INVOCATIONS):
-                dlbench_times(folder / f"{turn}.json")
+                dlbench_times(folder / f"{turn}.json", BUDGET)
         invocations = [samples_of(path) for path in sorted(folder.glob("*.json"))]
     fewest = min(len(rounds) for one in invocations for rounds in one.values())
     print(f"{len(invocations)} invocations; coefficient of variation between them, median over the problems")

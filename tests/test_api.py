@@ -43,7 +43,7 @@ def test_compare_takes_two_functions_in_turn() -> None:
 
 def test_compare_takes_runs_or_functions_but_no_mixture() -> None:
     with pytest.raises(dlbench.UserError, match="compare takes two functions, or runs"):
-        dlbench.compare("latest", print)
+        dlbench.compare("latest", print)  # type: ignore[call-overload]
     with pytest.raises(dlbench.UserError, match="no run `nothing`"):
         dlbench.compare("nothing", "something")
 

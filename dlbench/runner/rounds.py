@@ -15,7 +15,7 @@ from dlbench.statistics.disturbance import disturbance
 from dlbench.timing.stopping import Precision
 from dlbench.units import format_duration
 
-SITTING = 4.0
+SITTING = 5.0
 """Seconds of sampling in one sitting at most: long against the spells in which a processor keeps one clock, and about what an
 interruption may cost, since a visit is kept when its sitting ends."""
 MOSTLY = 0.5
@@ -115,6 +115,17 @@ def widest_first(
 def cost(group: Iterable[Standing]) -> float:
     """Return the seconds that a visit to the group will take."""
     return sum(standing.cost() for standing in group)
+
+
+def visit_seconds(base: float, overhead: float, cases: int, left: float, rounds: int) -> float:
+    """Return how long to sample each case of a round where a budget alone ends the run, at least `base` seconds.
+
+    A round costs `overhead` seconds besides its samples: starting, verifying, warming up. Sampling may take as long again,
+    as far as so many `rounds` that are still wanted, or those of them that there is time for, fit into the seconds left.
+    """
+    shortest = overhead + base * cases
+    fitting = max(1, min(rounds, int(left / shortest)))
+    return max(base, min(overhead, left / fitting - overhead) / cases)
 
 
 def sittings(

@@ -20,6 +20,7 @@ from dlbench.runner.rounds import (
     due,
     shuffled_groups,
     sittings,
+    visit_seconds,
     widest_first,
 )
 from dlbench.runner.visit import Sitting, VisitPolicy
@@ -57,6 +58,7 @@ class Session:
         self._round_start = (
             0.0  # seconds in which the last round's workers came up; the next round needs them too
         )
+        self._overhead = 0.0  # seconds that the last round took besides its samples
         self._precision = precision_of(self._measure)
 
     def measure(self) -> None:
@@ -104,16 +106,23 @@ class Session:
             self._round_start = self.now() - start
             for arm in self.arms:
                 arm.learn(crew.environments)
-            policy = VisitPolicy(self._visit_seconds(number), self._timeout(), number)
+            cases = sum(map(len, groups))
+            policy = VisitPolicy(self._visit_seconds(number, cases), self._timeout(), number)
             for bundle in sittings(groups, policy.seconds, available_memory() // MEMORY_SHARE):
                 self._sit(crew, policy, bundle)
+            self._overhead = max(0.0, self.now() - start - policy.seconds * cases)
         finally:
             crew.close()
         self.observer.round_ended(number, self.arms[0].run_id)
 
-    def _visit_seconds(self, number: int) -> float:
-        measure = self._measure
-        return measure.first_visit if number == 1 else measure.visit
+    def _visit_seconds(self, number: int, cases: int) -> float:
+        measure, left = self._measure, self._left()
+        if number == 1:
+            return measure.first_visit
+        if left is None or self._precision.enough > 0:
+            return measure.visit
+        wanted = max(1, self._precision.min_rounds - number + 1)
+        return visit_seconds(measure.visit, self._overhead, cases, left, wanted)
 
     def _sit(self, crew: Crew, policy: VisitPolicy, bundle: Sequence[list[Standing]]) -> None:
         affordable = self._affordable(bundle, policy.seconds)

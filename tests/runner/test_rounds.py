@@ -19,6 +19,7 @@ from dlbench.runner.rounds import (
     merged,
     shuffled_groups,
     sittings,
+    visit_seconds,
     widest_first,
 )
 from dlbench.timing.stopping import Precision
@@ -78,6 +79,23 @@ def test_a_budget_alone_goes_to_the_wider_half_once_all_have_the_fewest_rounds()
     spend_it_all = Precision(target=0.03, min_rounds=3, max_rounds=99, enough=0.0)
     assert due(all_of_them, 3, spend_it_all) == []
     assert due(all_of_them, 4, spend_it_all) == all_of_them[1:]
+
+
+@pytest.mark.parametrize(
+    ("left", "rounds", "seconds"),
+    [
+        (60.0, 3, 0.5),  # three rounds of 12 s fit, so that sampling lasts as long as all the rest
+        (24.0, 3, 0.2),  # three rounds of 8 s: 2 s for ten cases
+        (15.0, 3, 0.25),  # only two of the shortest fit: 7.5 s each
+        (9.0, 3, 0.4),  # only one
+        (3.0, 3, 0.1),  # none: the base
+    ],
+)
+def test_a_round_samples_as_long_as_its_overhead_where_time_allows(
+    left: float, rounds: int, seconds: float
+) -> None:
+    found = visit_seconds(base=0.1, overhead=5.0 if left != 24.0 else 6.0, cases=10, left=left, rounds=rounds)
+    assert found == pytest.approx(seconds)
 
 
 def test_with_two_arms_a_problem_is_visited_on_both_or_on_none() -> None:
