@@ -1,10 +1,11 @@
 """How often a comparison of identical programs finds a change, and how often a planted one is found.
 
-Every session measures twelve problems four times over, in turn: the same thing twice, and the same thing with 5 % and 10 % of
-its work done again. Within a session the two equal sides make an A/A pair, each of them and a planted side an A/B pair;
-equal sides of neighbouring sessions make a separate A/A pair, as two runs on two days would. Then as many sessions of the
-equal sides alone, one core kept busy by another process. Goals: of the rows of A/A pairs at most 2 % are called changed, at
-most 5 % on the busy machine; at least 80 % of the rows with 5 % more work and 95 % of those with 10 % are called slower.
+Every session measures twelve problems three times over, in turn. In the first sessions all three sides are the same, so
+that each two of them make an A/A pair in turn, and equal sides of neighbouring sessions separate A/A pairs, as two runs on
+two days would. In the next, the sides are the same thing plain, with 5 % and with 10 % of its work done again. In the last,
+all three are the same again and one core is kept busy by another process. Goals: of the rows of A/A pairs at most 2 % are
+called changed, at most 5 % on the busy machine; at least 80 % of the rows with 5 % more work and 95 % of those with 10 % are
+called slower.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).with_name("plugin")))
@@ -31,7 +32,9 @@ from dlbench.runner.observer import Silent
 from dlbench.sessions import Side, interleave
 
 CONFIG = Path(__file__).with_name("planted.yaml")
-PAIRS = 40
+SESSIONS = 14
+"""Of each kind; three pairs each of equal sides: 42 A/A pairs on the idle machine and 42 on the busy one."""
+SIDES = (0, 1, 2)
 SAME, MORE_5, MORE_10 = ("variants=planted:same", "variants=planted:more5", "variants=planted:more10")
 GOAL_IDLE, GOAL_BUSY, GOAL_5, GOAL_10 = 0.02, 0.05, 0.80, 0.95
 SPIN = "while True: pass"
@@ -71,26 +74,36 @@ def one_core_busy() -> Iterator[None]:
         process.wait()
 
 
-def judge(sessions: Sequence[Sequence[Digest]], busy: Sequence[Sequence[Digest]]) -> int:
+def in_turn(sessions: Sequence[Sequence[Digest]]) -> list[str]:
+    """Return the verdicts of every two equal sides of each session."""
+    return [
+        verdict
+        for one in sessions
+        for first, second in combinations(SIDES, 2)
+        for verdict in verdicts(one[first], one[second])
+    ]
+
+
+def judge(
+    equal: Sequence[Sequence[Digest]], planted: Sequence[Sequence[Digest]], busy: Sequence[Sequence[Digest]]
+) -> int:
     """Print the shares beside their goals; return 1 when one is missed."""
-    interleaved = [verdict for one in sessions for verdict in verdicts(one[0], one[1])]
-    separate = [verdict for one, other in pairwise(sessions) for verdict in verdicts(one[0], other[0])]
-    loaded = [verdict for one in busy for verdict in verdicts(one[0], one[1])]
-    planted = {
-        arm: [
-            verdict
-            for one in sessions
-            for base in (0, 1)
-            for verdict in verdicts(one[base], one[arm], "variant")
-        ]
-        for arm in (2, 3)
-    }
+    interleaved, loaded = in_turn(equal), in_turn(busy)
+    separate = [
+        verdict
+        for one, other in pairwise(equal)
+        for side in SIDES
+        for verdict in verdicts(one[side], other[side])
+    ]
+    five, ten = (
+        [verdict for one in planted for verdict in verdicts(one[0], one[side], "variant")] for side in (1, 2)
+    )
     rows = [
         ("A/A in turn, called changed", changed(interleaved), len(interleaved), GOAL_IDLE, False),
         ("A/A separate, called changed", changed(separate), len(separate), GOAL_IDLE, False),
         ("A/A in turn, one core busy, called changed", changed(loaded), len(loaded), GOAL_BUSY, False),
-        ("5 % more work, called slower", slower(planted[2]), len(planted[2]), GOAL_5, True),
-        ("10 % more work, called slower", slower(planted[3]), len(planted[3]), GOAL_10, True),
+        ("5 % more work, called slower", slower(five), len(five), GOAL_5, True),
+        ("10 % more work, called slower", slower(ten), len(ten), GOAL_10, True),
     ]
     missed = 0
     for what, share, count, goal, at_least in rows:
@@ -106,7 +119,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--pairs", type=int, default=PAIRS)
+    parser.add_argument("--sessions", type=int, default=SESSIONS)
     parser.add_argument(
         "--keep", type=Path, help="folder for the stores; what is in it is not measured again"
     )
@@ -115,10 +128,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         folder = chosen.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        quiet = sessions_in(folder / "idle.db", (SAME, SAME, MORE_5, MORE_10), chosen.pairs)
+        equal = sessions_in(folder / "equal.db", (SAME, SAME, SAME), chosen.sessions)
+        planted = sessions_in(folder / "planted.db", (SAME, MORE_5, MORE_10), chosen.sessions)
         with one_core_busy():
-            loud = sessions_in(folder / "busy.db", (SAME, SAME), chosen.pairs)
-    return judge(quiet, loud)
+            busy = sessions_in(folder / "busy.db", (SAME, SAME, SAME), chosen.sessions)
+    return judge(equal, planted, busy)
 
 
 def sessions_in(path: Path, arms: Sequence[str], wanted: int) -> list[list[Digest]]:

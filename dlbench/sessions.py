@@ -12,6 +12,7 @@ from typing import Any
 from dlbench.analysis.aa import AA_NAME
 from dlbench.api import Plan, ending_seconds, refuse_too_many, this_machine
 from dlbench.errors import UserError
+from dlbench.results.measurement import INTERLEAVED
 from dlbench.results.store import Store, default_url
 from dlbench.runner.arm import Arm
 from dlbench.runner.interpreter import inspect, is_ours
@@ -19,7 +20,6 @@ from dlbench.runner.observer import Observer
 from dlbench.runner.run import Session
 
 LETTERS = "ABCDEFGH"
-INTERLEAVED = "interleaved"
 
 
 @dataclass(frozen=True)

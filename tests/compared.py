@@ -26,7 +26,7 @@ def taken(
     verdict: Verdict = "ok",
     reason: str = "",
 ) -> Measurement:
-    """Return a case whose rounds have that geometric mean, trimmed or not, and that standard deviation, exactly."""
+    """Return a case whose rounds have that geometric mean and that standard deviation, exactly."""
     numbers = range(1, rounds + 1) if isinstance(rounds, int) else rounds
     drawn = np.random.default_rng(seed).permutation(np.linspace(-1.0, 1.0, len(numbers) + 2)[1:-1])
     if drawn.size > 1:

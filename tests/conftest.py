@@ -22,7 +22,7 @@ def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DLBENCH_STORE", str(tmp_path / "runs.db"))
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _frozen_imports() -> None:
     """Keep what pytest has imported out of the collections before each turn, as a worker does."""
     gc.collect()

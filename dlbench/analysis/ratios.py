@@ -109,11 +109,17 @@ class RowPart(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Observations:
-    """The log of the headline quantile by cell and round, sorted by both; `unit` numbers the rounds of all sessions."""
+    """The logs of the headline quantile and of the median by cell and round; `unit` numbers the rounds of all sessions.
+
+    They are sorted by cell and unit. `turns` has a column for each turn of a round, the log of the turn's own headline
+    quantile, NaN where it is not known.
+    """
 
     cell: Integers
     unit: Integers
     value: Floats
+    middle: Floats
+    turns: Floats
 
 
 def cells_of(pool: Pool) -> Cells:
@@ -142,12 +148,12 @@ def rows_of(pool: Pool, cells: Cells, digests: Sequence[Digest]) -> Rows:
     base = base_of[cells.key[other]]
     whole = moments(observed.cell, observed.value, cells.key.size)
     row, mine, theirs = _shared(base, other, cells, observed)
-    log_ratio = observed.value[theirs] - observed.value[mine]
+    log_ratio = _in_turn(observed, mine, theirs)
     pairs = moments(row, log_ratio, other.size)
     in_turn = pairs.count > 0
     together = zip(paired(pairs), welch(whole.take(base), whole.take(other)), strict=True)
     before, after = (
-        moments(row, observed.value[which], other.size).where(in_turn, whole.take(cell))
+        moments(row, observed.middle[which], other.size).where(in_turn, whole.take(cell))
         for which, cell in ((theirs, base), (mine, other))
     )
     parts = (
@@ -167,6 +173,19 @@ def rows_of(pool: Pool, cells: Cells, digests: Sequence[Digest]) -> Rows:
     )
 
 
+def _in_turn(observed: _Observations, base: Integers, other: Integers) -> Floats:
+    """Return the log ratio that a round of one side has over the same round of another.
+
+    It is the median over the turns of the ratios of their headline quantiles: turns that follow one another within hundredths
+    of a second meet the same spell of the machine. Where the turns are not known, it is the ratio of the rounds' medians.
+    """
+    by_turn = observed.turns[other] - observed.turns[base]
+    known = np.isfinite(by_turn).any(axis=1)
+    log_ratio = observed.middle[other] - observed.middle[base]
+    log_ratio[known] = np.nanmedian(by_turn[known], axis=1)
+    return log_ratio
+
+
 def _observations(pool: Pool, cells: Cells, digests: Sequence[Digest]) -> _Observations:
     tables = [digest.rounds for digest in digests]
     starts = np.cumsum([0, *(len(digest.cases) for digest in digests)])
@@ -177,17 +196,51 @@ def _observations(pool: Pool, cells: Cells, digests: Sequence[Digest]) -> _Obser
         np.concatenate([table[name].to_numpy() for table in tables])[kept]
         for name in ("round", "low", "median")
     )
-    codes, devices = pd.factorize(pool.cases["device"])
-    at_low = np.array([headline_quantile(str(device)) == LOW_QUANTILE for device in devices], dtype=np.bool_)
-    value = np.log(np.where(at_low[codes[case]], low, median))
+    middle = np.log(median)
+    value = np.where(_at_low(pool, case), np.log(low), middle)
     span = int(number.max(initial=0)) + 1
-    _, unit = np.unique(pool.session[pool.run[case]] * span + number, return_inverse=True)
+    when = pool.session[pool.run[case]] * span + number
+    known, unit = np.unique(when, return_inverse=True)
     units = int(unit.max(initial=0)) + 1
     # A round in which several cases of a cell were measured, as of runs that took turns, is one observation.
     both, which = np.unique(cells.of[case] * units + unit, return_inverse=True)
     cell, unit = np.divmod(both, units)
-    means = np.bincount(which, value, minlength=both.size) / np.bincount(which, minlength=both.size)
-    return _Observations(cell, unit, means)
+    count = np.bincount(which, minlength=both.size)
+    value, middle = (np.bincount(which, logs, minlength=both.size) / count for logs in (value, middle))
+    return _Observations(cell, unit, value, middle, _turns_of(pool, cells, digests, span, known, both))
+
+
+def _at_low(pool: Pool, case: Integers) -> Booleans:
+    """Return which of these cases are headlined by the low quantile: those on a CPU."""
+    codes, devices = pd.factorize(pool.cases["device"])
+    at_low = np.array([headline_quantile(str(device)) == LOW_QUANTILE for device in devices], dtype=np.bool_)
+    chosen: Booleans = at_low[codes[case]]
+    return chosen
+
+
+def _turns_of(
+    pool: Pool, cells: Cells, digests: Sequence[Digest], span: int, known: Integers, both: Integers
+) -> Floats:
+    """Return the log of each turn's headline quantile, a line an observation; `both` is its cell and unit in one number."""
+    tables = [digest.turns for digest in digests]
+    starts = np.cumsum([0, *(len(digest.cases) for digest in digests)])
+    case = np.concatenate([table["case"].to_numpy() + starts[number] for number, table in enumerate(tables)])
+    number, turn, low, median = (
+        np.concatenate([table[name].to_numpy() for table in tables])
+        for name in ("round", "turn", "low", "median")
+    )
+    value = np.log(np.where(_at_low(pool, case), low, median))
+    moment = pool.session[pool.run[case]] * span + number
+    unit = np.minimum(np.searchsorted(known, moment), max(known.size - 1, 0))
+    code = cells.of[case] * known.size + unit
+    line = np.minimum(np.searchsorted(both, code), max(both.size - 1, 0))
+    hit = (both[line] == code) & (known[unit] == moment) if both.size else np.zeros(code.size, np.bool_)
+    columns = int(turn.max(initial=-1)) + 1
+    place = line[hit] * columns + turn[hit]
+    size = both.size * columns
+    with np.errstate(invalid="ignore"):
+        mean = np.bincount(place, value[hit], minlength=size) / np.bincount(place, minlength=size)
+    return mean.reshape(both.size, columns)
 
 
 def _shared(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dlbench.errors import SelectionError, UserError, nearest
 from dlbench.results.digest import Digest
-from dlbench.results.measurement import Run
+from dlbench.results.measurement import INTERLEAVED, Run
 
 FIELDS = ("device", "backend", "variant", "dtype")
 """What `by` can be."""
@@ -32,7 +32,6 @@ PIVOTED: Mapping[str, tuple[str, ...]] = {
 """The fields in which the two sides of a row may differ."""
 SHORT = 16
 """Characters of a side's name that still make a table's heading; longer ones are called A, B, …"""
-INTERLEAVED = "interleaved"
 
 
 class _Cause(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import astuple, dataclass, field, fields, replace
 from itertools import chain, groupby, islice
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, Select, select
 
-from dlbench.results.codec import from_blob, provisional_verdict, to_blob
-from dlbench.results.measurement import CaseRecord, Run, Verdict, Visit
+from dlbench.results.codec import from_blob, from_json, provisional_verdict, to_blob
+from dlbench.results.measurement import INTERLEAVED, TURNS, CaseRecord, Run, Verdict, Visit
 from dlbench.results.schema import CASES, VISITS
 from dlbench.statistics import LOW_QUANTILE
 
@@ -35,7 +35,7 @@ merge and compare as any text does, which categories with different words do not
 _WHOLE_NUMBERS: dict[str, _Dtype] = {"flops": "object", "traffic": "object"}
 """Python's own integers: a product of extents may pass 64 bits."""
 _COLUMNS = (
-    {field.name: _DTYPES[str(field.type)] for field in fields(CaseRecord)}
+    {one.name: _DTYPES[str(one.type)] for one in fields(CaseRecord)}
     | _WHOLE_NUMBERS
     | {"verdict": _TEXT, "reason": _TEXT}
 )
@@ -48,12 +48,14 @@ class Digest:
 
     `run` has no measurements. `cases` has a row for each case in the run's order: the fields of CaseRecord, `verdict` and
     `reason`. `rounds` has a row for each visit that has samples, by case and round: `case` (the row number in `cases`),
-    `round`, `low` (LOW_QUANTILE of that round's samples, seconds), `median` (seconds), `samples` (how many).
+    `round`, `low` (LOW_QUANTILE of that round's samples, seconds), `median` (seconds), `samples` (how many). `turns` has a
+    row for each turn of a round, `case`, `round`, `turn`, `low`, `median` (seconds), where the run shared its session.
     """
 
     run: Run
     cases: pd.DataFrame
     rounds: pd.DataFrame
+    turns: pd.DataFrame = field(default_factory=lambda: _turns(()))
 
 
 class _Visits(NamedTuple):
@@ -71,11 +73,14 @@ def digest_of(run: Run) -> Digest:
     measurements = run.measurements
     rows = ((*astuple(m.case), m.verdict, m.reason) for m in measurements)
     cases = _frame(map(_columns, _parts(rows)))
-    visited = ((row, visit) for row, m in enumerate(measurements) for visit in m.visits)
+    visited = [(row, visit) for row, m in enumerate(measurements) for visit in m.visits]
     taken = ((row, visit.round, to_blob(visit.samples)) for row, visit in visited)
-    return Digest(
-        replace(run, measurements=()), cases, _rounds(_visits(*_columns(part)) for part in _parts(taken))
+    rounds = _rounds(_visits(*_columns(part)) for part in _parts(taken))
+    shared = visited if _shared_session(run) else []
+    turns = _turns(
+        (row, visit.round, np.array(visit.samples), visit.conditions.get(TURNS)) for row, visit in shared
     )
+    return Digest(replace(run, measurements=()), cases, rounds, turns)
 
 
 def read_digest(connection: Connection, header: Run, number: int) -> Digest:
@@ -86,7 +91,14 @@ def read_digest(connection: Connection, header: Run, number: int) -> Digest:
     numbers: list[int] = []
     with _no_collections():
         cases = _frame(_records(connection, number, numbers))
-        return Digest(header, cases, _rounds(_visits_of(connection, number, numbers)))
+        rounds = _rounds(_visits_of(connection, number, numbers))
+        shared = _with_conditions(connection, number, numbers) if _shared_session(header) else ()
+        return Digest(header, cases, rounds, _turns(shared))
+
+
+def _shared_session(run: Run) -> bool:
+    """Return whether the run took turns with others, so that its turns can be compared with theirs."""
+    return (run.environment.get("session") or {}).get("kind") == INTERLEAVED
 
 
 @contextmanager
@@ -169,6 +181,42 @@ def _visits_of(connection: Connection, run: int, numbers: Sequence[int]) -> Iter
         cases, rounds, blobs = _columns(part)
         rows = order[np.searchsorted(known, cases, sorter=order)]
         yield _visits(rows, rounds, blobs)
+
+
+def _with_conditions(
+    connection: Connection, run: int, numbers: Sequence[int]
+) -> Iterator[tuple[int, int, NDArray[np.float64], Any]]:
+    """Yield the row, the round, the samples and the sizes of the turns of each of the run's visits."""
+    row_of = {number: row for row, number in enumerate(numbers)}
+    query = (
+        select(VISITS.c.case, VISITS.c.round, VISITS.c.samples, VISITS.c.conditions)
+        .join(CASES, VISITS.c.case == CASES.c.number)
+        .where(CASES.c.run == run)
+    )
+    for row in chain.from_iterable(_fetched(connection, query)):
+        sizes = from_json(row.conditions).get(TURNS)
+        yield row_of[row.case], row.round, np.frombuffer(row.samples, dtype="<f8"), sizes
+
+
+def _turns(visits: Iterable[tuple[int, int, NDArray[np.float64], Any]]) -> pd.DataFrame:
+    """Return the quantiles of each turn; a visit whose turns do not make up its samples, or that has none, is left out."""
+    import pandas as pd
+
+    found: list[tuple[int, int, int, float, float]] = []
+    for row, number, samples, sizes in visits:
+        if not (isinstance(sizes, list | tuple) and samples.size and sum(sizes) == samples.size):
+            continue
+        parts = np.split(samples, np.cumsum(sizes)[:-1])
+        for turn, part in enumerate(parts):
+            if part.size:
+                low, median = np.quantile(part, (LOW_QUANTILE, MEDIAN))
+                found.append((row, number, turn, float(low), float(median)))
+    frame = pd.DataFrame(found, columns=["case", "round", "turn", "low", "median"])
+    whole, real = (
+        dict.fromkeys(("case", "round", "turn"), np.int64),
+        dict.fromkeys(("low", "median"), np.float64),
+    )
+    return frame.astype({**whole, **real}).sort_values(["case", "round", "turn"], ignore_index=True)
 
 
 def _visits(

@@ -15,6 +15,11 @@ FAILURES: frozenset[Verdict] = frozenset(
 )
 """Verdicts of a case that has no time."""
 
+INTERLEAVED = "interleaved"
+"""The kind of a session whose runs took turns, as their environment has it under `session`."""
+TURNS = "turns"
+"""The condition of a visit that says how many samples each of its turns gave, in their order."""
+
 Kind = Literal["text", "integer", "number", "json"]
 
 

@@ -14,7 +14,8 @@ from dlbench.plan.config import Config
 from dlbench.results.measurement import CaseRecord, Run, Visit
 from dlbench.results.store import Store
 from dlbench.runner.protocol import Assignment, Seat
-from dlbench.runner.rounds import Circumstances, Standing, conclude
+from dlbench.runner.rounds import Standing
+from dlbench.runner.verdict import Circumstances, conclude
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from dlbench.backends.backend import Backend
 from dlbench.backends.catalogue import backends
-from dlbench.runner.rounds import MOSTLY
+from dlbench.runner.verdict import MOSTLY
 from dlbench.statistics import Interval, estimate, median_of_medians
 from dlbench.timing.clock import Call, Clock, HostClock
 from dlbench.timing.sampling import Sample, calibrate, hot_samples, warm_up

@@ -14,7 +14,6 @@ from dlbench.runner.crew import Crew, Hire
 from dlbench.runner.observer import Observer
 from dlbench.runner.protocol import Assignment, Seat
 from dlbench.runner.rounds import (
-    Circumstances,
     Standing,
     cost,
     due,
@@ -23,6 +22,7 @@ from dlbench.runner.rounds import (
     visit_seconds,
     widest_first,
 )
+from dlbench.runner.verdict import Circumstances
 from dlbench.runner.visit import Sitting, VisitPolicy
 from dlbench.runner.worker import WorkerProcess
 from dlbench.statistics import LOW_QUANTILE
@@ -107,10 +107,10 @@ class Session:
             for arm in self.arms:
                 arm.learn(crew.environments)
             cases = sum(map(len, groups))
-            policy = VisitPolicy(self._visit_seconds(number, cases), self._timeout(), number)
-            for bundle in sittings(groups, policy.seconds, available_memory() // MEMORY_SHARE):
-                self._sit(crew, policy, bundle)
-            self._overhead = max(0.0, self.now() - start - policy.seconds * cases)
+            seconds = self._visit_seconds(number, cases)
+            for bundle in sittings(groups, seconds, available_memory() // MEMORY_SHARE):
+                self._sit(crew, VisitPolicy(seconds, self._timeout(), number), bundle)
+            self._overhead = max(0.0, self.now() - start - seconds * cases)
         finally:
             crew.close()
         self.observer.round_ended(number, self.arms[0].run_id)
@@ -128,7 +128,7 @@ class Session:
         affordable = self._affordable(bundle, policy.seconds)
         if not affordable:
             return
-        sitting = Sitting(crew, affordable, policy, self._announce, self._in_time)
+        sitting = Sitting(crew, affordable, policy, self._announce, self._in_time, self.now)
         for standing, visit in sitting.run():
             record = self.arms[standing.arm].keep(standing, visit, self._elapsed())
             self.observer.visited(record, visit)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from dlbench.results.measurement import Visit
+from dlbench.results.measurement import TURNS, Visit
 from dlbench.runner.crew import Crew
 from dlbench.runner.protocol import Failed, Prepare, Prepared, Sampled, Turn
 from dlbench.runner.rounds import Standing, merged
@@ -42,6 +42,7 @@ class _Seen:
     prepared: Prepared | None = None
     failure: Failed | None = None
     samples: list[float] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
     disturbed: int = 0
     conditions: list[dict[str, float]] = field(default_factory=list)
     duration: float = 0.0
@@ -59,6 +60,7 @@ class Sitting:
         policy: VisitPolicy,
         announce: Callable[[Standing], None],
         in_time: Callable[[], bool],
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take who computes, the cases by problem in the order of their turns, whom to tell, and the time limit.
 
@@ -68,6 +70,7 @@ class Sitting:
         self._policy = policy
         self._announce = announce
         self._in_time = in_time
+        self._now = now
         self._groups = groups
         self._seen: list[_Seen] = []
 
@@ -94,10 +97,10 @@ class Sitting:
         return seen.turns >= FEWEST_PASSES and seen.sampled >= self._policy.seconds
 
     def _timed(self, seen: _Seen, step: Callable[[_Seen], None]) -> None:
-        start = time.monotonic()
+        start = self._now()
         self._announce(seen.standing)
         step(seen)
-        seen.duration += time.monotonic() - start
+        seen.duration += self._now() - start
 
     def _prepare(self, seen: _Seen) -> None:
         policy = self._policy
@@ -119,6 +122,7 @@ class Sitting:
         reply = self._crew.ask(seen.standing.seat, turn, self._policy.timeout + turn.seconds)
         if isinstance(reply, Sampled):
             seen.samples += reply.seconds
+            seen.sizes.append(len(reply.seconds))
             seen.sampled += sum(reply.seconds) * seen.prepared.calls
             seen.turns += 1
             seen.disturbed += reply.disturbed
@@ -148,5 +152,5 @@ class Sitting:
             max_rel_error=prepared.max_rel_error if prepared else None,
             peak_memory=prepared.peak_memory if prepared else None,
             duration=duration,
-            conditions=merged(seen.conditions),
+            conditions={**merged(seen.conditions), TURNS: seen.sizes},
         )

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from hashlib import sha256
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any, Protocol
@@ -141,7 +142,10 @@ def _status(status: int) -> str:
 
 def worker_environment(threads: int, python: str = "") -> Mapping[str, str]:
     """Return the environment variables of a worker: its threads, its import path and numba's shared compile cache."""
-    cache = user_cache_path("dlbench") / "numba"
+    of = (
+        f"-{sha256(python.encode()).hexdigest()[:12]}" if python else ""
+    )  # another numba would discard our own files
+    cache = user_cache_path("dlbench") / f"numba{of}"
     settings = dict.fromkeys(THREAD_VARIABLES, str(threads)) | {
         "PYTHONPATH": foreign_path() if python else _own_path(),
         "PYTHONFAULTHANDLER": "1",

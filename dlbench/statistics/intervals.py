@@ -52,9 +52,11 @@ def estimate(rounds: Rounds, q: float) -> Interval:
     """Return the q-quantile of the pooled samples and its interval over rounds.
 
     A hierarchical bootstrap (rounds, then samples inside each) gives the standard error of the log; with few rounds it
-    is too small by sqrt((R-1)/R) and its normal interval too narrow, so the variance is rescaled, mixed with a prior
-    worth PRIOR_ROUNDS rounds, and a Student quantile is taken. The prior is all that a single round has.
-    Coverage: tests/statistics/test_intervals.py. Raises ValueError without samples.
+    is too small by sqrt((R-1)/R). Where processes differ, the samples at a low quantile come from the few fastest of them,
+    which the bootstrap cannot know to be few: the variance is at least that of the rounds' own quantiles over the number of
+    rounds that the samples below twice the quantile come from. It is mixed with a prior worth PRIOR_ROUNDS rounds, which is
+    all that a single round has, unless it is larger by itself, and a Student quantile is taken. Coverage:
+    tests/statistics/test_intervals.py. Raises ValueError without samples.
     """
     if not any(len(samples) for samples in rounds):
         raise ValueError("no samples")
@@ -63,11 +65,16 @@ def estimate(rounds: Rounds, q: float) -> Interval:
     variance = _bootstrap_variance(thinned, q)
     count = len(thinned)
     if count > 1:
-        between = (
-            float(np.var([math.log(quantile(samples.tolist(), q)) for samples in thinned], ddof=1)) / count
-        )
-        variance = max(variance * count / (count - 1), between)
+        spread = float(np.var([math.log(quantile(samples.tolist(), q)) for samples in thinned], ddof=1))
+        variance = max(variance * count / (count - 1), spread / _rounds_below(thinned, min(1.0, 2 * q)))
     return _student(value, variance, count)
+
+
+def _rounds_below(rounds: Sequence[NDArray[np.float64]], q: float) -> float:
+    """Return the number of rounds that the samples up to a quantile come from: 1 over the sum of their squared shares."""
+    edge = np.quantile(np.concatenate(rounds), q)
+    shares = np.array([np.mean(samples <= edge) for samples in rounds])
+    return float(shares.sum() ** 2 / (shares**2).sum())
 
 
 def ratio(numerator: Rounds, denominator: Rounds, q: float) -> Interval:
@@ -90,15 +97,24 @@ def ratio(numerator: Rounds, denominator: Rounds, q: float) -> Interval:
 
 def _student(value: float, variance: float, rounds: int) -> Interval:
     """Return the log-scale Student interval for the variance of a log estimate that so many rounds gave."""
+    prior = PRIOR_SPREAD**2 / rounds
+    if rounds == 1:
+        half = _half(variance + prior, PRIOR_ROUNDS)
+    else:
+        freedom = PRIOR_ROUNDS + rounds - 1
+        mixed = (PRIOR_ROUNDS * prior + (rounds - 1) * variance) / freedom
+        # Where the rounds differ by more than the prior says, they are believed alone.
+        half = max(_half(mixed, freedom), _half(variance, rounds - 1))
+    return Interval(value, value * math.exp(-half), value * math.exp(half))
+
+
+def _half(variance: float, freedom: int) -> float:
+    """Return half the width of Student's interval."""
     from scipy.special import (
         stdtrit,
     )  # half of what importing this module would cost a command that needs no interval
 
-    prior = PRIOR_SPREAD**2 / rounds
-    freedom = PRIOR_ROUNDS + rounds - 1
-    total = variance + prior if rounds == 1 else (PRIOR_ROUNDS * prior + (rounds - 1) * variance) / freedom
-    half = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(total)
-    return Interval(value, value * math.exp(-half), value * math.exp(half))
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(variance)
 
 
 def _thin(samples: Sequence[float]) -> NDArray[np.float64]:

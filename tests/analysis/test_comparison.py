@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from compared import compared, layers, named, row, taken
-from runs import failed, record
+from runs import failed, record, steady
 
 from dlbench.analysis.comparison import Comparison
 from dlbench.analysis.floor import Floors
@@ -48,6 +48,39 @@ class TestRatio:
         half = 2.306 * 0.01 * np.sqrt(2 / 5)
         assert np.log(found["ratio_high"] / 2) == pytest.approx(half, rel=1e-3)
         assert np.log(2 / found["ratio_low"]) == pytest.approx(half, rel=1e-3)
+
+    def test_runs_of_one_session_are_compared_turn_by_turn(self) -> None:
+        """A spell of double time that begins within the round hits a turn of one side only, and does not count."""
+        fast, slow = 1e-3, 2e-3
+        before = (fast,) * 4 + (slow,) * 9 + (slow,) * 4
+        after = (fast,) * 4 + (fast,) * 14 + (slow,) * 4
+        runs = []
+        for run_id, samples, turns in (("a", before, [4, 9, 4]), ("b", after, [4, 14, 4])):
+            visits = tuple(
+                steady(1.0, number, samples=samples, conditions={"turns": turns}) for number in range(1, 6)
+            )
+            runs.append(named(run_id, [Measurement(NAIVE, visits)], session=IN_TURN))
+        assert row(compared(*runs))["ratio"] == pytest.approx(1.0)
+        apart = [replace(run, environment={**run.environment, "session": {}}) for run in runs]
+        assert row(compared(*apart))["ratio"] == pytest.approx(1.0)  # by the low quantile
+        unknown = [
+            replace(run, measurements=(Measurement(NAIVE, tuple(
+                replace(visit, conditions={}) for visit in run.measurements[0].visits
+            )),))
+            for run in runs
+        ]  # fmt: skip
+        assert row(compared(*unknown))["ratio"] == pytest.approx(2.0)  # of the rounds' medians
+
+    def test_a_change_is_seen_in_every_turn(self) -> None:
+        level = (1.0, 2.0, 1.0, 1.5)
+        runs = []
+        for run_id, seconds in (("a", 1.1e-3), ("b", 1e-3)):
+            samples = tuple(seconds * one for one in level for _ in range(3))
+            visits = tuple(
+                steady(1.0, number, samples=samples, conditions={"turns": [3] * 4}) for number in range(1, 6)
+            )
+            runs.append(named(run_id, [Measurement(NAIVE, visits)], session=IN_TURN))
+        assert row(compared(*runs))["ratio"] == pytest.approx(1.1)
 
     @pytest.mark.parametrize(("device", "expected"), [("cpu", 1e-3), ("cuda:0", 3e-3)])
     def test_a_round_is_its_low_quantile_on_a_cpu_and_its_median_elsewhere(

@@ -78,6 +78,26 @@ def test_the_columns_and_their_types_are_the_contract() -> None:
             assert isinstance(found.rounds.index, pd.RangeIndex)
 
 
+def test_the_turns_of_a_run_that_took_turns_have_their_medians() -> None:
+    samples = (1.0, 2.0, 3.0, 5.0, 7.0)
+    visits = (
+        Visit(1, samples=samples, conditions={"turns": [3, 2]}),
+        Visit(2, samples=samples, conditions={"turns": [3, 3]}),  # does not add up: left out
+        Visit(3, samples=samples),
+    )
+    alone = run_of([Measurement(A, visits)])
+    session = {"kind": "interleaved", "id": "s"}
+    together = replace(alone, environment={**alone.environment, "session": session})
+    for found in (digest_of(together), _stored(together)):
+        assert _rows(found.turns) == [
+            (0, 1, 0, pytest.approx(1.1), 2.0),
+            (0, 1, 1, pytest.approx(5.1), 6.0),
+        ]
+        assert list(found.turns.dtypes) == [np.int64] * 3 + [np.float64] * 2
+    for found in (digest_of(alone), _stored(alone)):
+        assert _rows(found.turns) == []
+
+
 def test_the_low_and_the_median_of_a_round_are_interpolated(store: Store) -> None:
     visits = (Visit(1, samples=(4.0, 1.0, 3.0, 2.0)), Visit(2, samples=(5.0,)))
     save(store, run_of([Measurement(A, visits)]))

@@ -43,6 +43,15 @@ def test_every_run_comes_back_equal(run: Run) -> None:
         assert memory.load(run.id) == run
 
 
+def test_finished_runs_are_found_by_how_their_name_begins_the_newest_first(store: Store) -> None:
+    for number, (run_id, name) in enumerate([("a", "aa-x"), ("b", "aa-y"), ("c", "xaa-"), ("d", "aa-z")]):
+        _begin(store, run_id, name, f"2026-01-0{number + 1}T00:00:00+00:00")
+        if run_id != "d":
+            store.finish_run(run_id, "2026-01-09T00:00:00+00:00", 1.0)
+    assert store.finished("aa-") == ["b", "a"]
+    assert store.finished("none") == []
+
+
 def test_measurements_come_back_in_the_order_in_which_their_cases_were_added(store: Store) -> None:
     _begin(store)
     store.add_cases("a-1", [record("numpy:im2col")])

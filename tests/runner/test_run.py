@@ -140,6 +140,7 @@ def test_problems_share_a_sitting_and_take_short_turns(store: Store) -> None:
     laboratory = Laboratory()
     done = run(store, config("right", m=[8, 16], visit=0.1, first_visit=0.1), laboratory)
     assert {len(m.visits[1].samples) for m in done.measurements} == {100}  # of 1 ms, in four turns of 25 ms
+    assert {tuple(visit.conditions["turns"]) for m in done.measurements for visit in m.visits} == {(25,) * 4}
     assert len(laboratory.asked) == 3 * 2 * 4
     first = [laboratory.asked[i] for i in (0, 1)]
     assert laboratory.asked[:8] == (first + first[::-1]) * 2

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ENDING = ".csv"
-_FORMULA = r"^([=+\-@\t\r\n])"
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""How a cell begins that a spreadsheet would run."""
 
 
 def write(file: BinaryIO, frame: pd.DataFrame, run: Run) -> None:  # noqa: ARG001 - every format takes the run
@@ -36,5 +37,11 @@ def write_comparison(
 
 def _write(file: BinaryIO, frame: pd.DataFrame, columns: Sequence[Column]) -> None:
     texts = [column.name for column in columns if column.kind in ("text", "json")]
-    safe = frame.assign(**{name: frame[name].str.replace(_FORMULA, r"'\1", regex=True) for name in texts})
+    safe = frame.assign(**{name: _safe(frame[name]) for name in texts})
     safe.to_csv(file, index=False, encoding="utf-8", lineterminator="\n")
+
+
+def _safe(texts: pd.Series[Any]) -> pd.Series[Any]:
+    """Return the texts with an apostrophe before those that would be run; most columns have none."""
+    risky = texts.str.startswith(_FORMULA).fillna(value=False)
+    return texts.where(~risky, "'" + texts) if risky.any() else texts

@@ -1,0 +1,96 @@
+"""What is concluded of a case."""
+
+from __future__ import annotations
+
+from dlbench.ops.matmul import Matmul
+from dlbench.ops.problem import Problem
+from dlbench.plan.case import Case, Variant
+from dlbench.results.measurement import Visit
+from dlbench.runner.rounds import Standing
+from dlbench.runner.verdict import Circumstances, conclude
+from dlbench.timing.stopping import Precision
+
+PRECISION = Precision(target=0.03, min_rounds=3, max_rounds=5, enough=0.03)
+
+
+def case(m: int = 8, variant: str = "right") -> Case:
+    return Case(Problem(Matmul(m=m, n=8, k=8)), Variant("fake", variant), "cpu")
+
+
+def standing(*visits: Visit, m: int = 8, variant: str = "right") -> Standing:
+    return Standing(case(m, variant), list(visits))
+
+
+def quiet(number: int, seconds: float = 1.0, disturbed: int = 0, duration: float = 1.0) -> Visit:
+    return Visit(
+        number, samples=(seconds,) * 10, disturbed=disturbed, duration=duration, conditions={"load": 3.1}
+    )
+
+
+RUN = Circumstances(PRECISION, budget=180.0, cores=2)
+
+
+def test_a_precise_case_is_ok() -> None:
+    assert conclude(standing(*(quiet(n) for n in (1, 2, 3))), RUN) == ("ok", "")
+
+
+def test_a_case_never_reached_says_so() -> None:
+    assert conclude(standing(), RUN) == ("unconverged", "not measured: the budget of 3m00s ran out first")
+
+
+def test_a_wide_interval_is_unconverged_with_its_width_and_the_cause() -> None:
+    verdict, reason = conclude(standing(quiet(1, 1.0), quiet(2, 1.5), quiet(3, 0.8)), RUN)
+    assert verdict == "unconverged"
+    assert reason.startswith("±")
+    assert conclude(standing(quiet(1)), RUN)[1] == "1 of at least 3 rounds: the budget of 3m00s ran out"
+    assert reason.endswith("after 3 rounds, ±3.0% asked: the budget of 3m00s ran out")
+
+
+def test_the_most_rounds_are_named_as_the_cause() -> None:
+    verdict, reason = conclude(
+        standing(*(quiet(n, seconds) for n, seconds in enumerate((1.0, 1.9, 1.3, 1.6, 1.1), 1))), RUN
+    )
+    assert verdict == "unconverged"
+    assert reason.endswith("5 rounds are the most (measure.rounds.max)")
+
+
+def test_an_interruption_is_named_as_the_cause() -> None:
+    wide = standing(quiet(1, 1.0), quiet(2, 1.5), quiet(3, 0.8))
+    _, reason = conclude(wide, Circumstances(PRECISION, 180.0, 2, interrupted=True))
+    assert reason.endswith("the run was interrupted")
+
+
+def test_a_case_mostly_disturbed_and_wide_is_noisy() -> None:
+    verdict, reason = conclude(standing(quiet(1, 1.0, disturbed=9), quiet(2, 1.5, disturbed=8)), RUN)
+    assert verdict == "noisy"
+    assert reason.endswith("load average 3.1 on 2 cores, 85% of samples preempted")
+
+
+def test_two_speeds_are_noisy_however_narrow_the_interval() -> None:
+    wide_target = Circumstances(Precision(target=0.9, min_rounds=3, max_rounds=8), None, cores=2)
+    visits = [quiet(number, 1.2 if number in (2, 3, 5, 8) else 1.0) for number in range(1, 9)]
+    assert wide_target.precision.met([visit.samples for visit in visits])
+    assert conclude(standing(*visits), wide_target) == (
+        "noisy",
+        "two modes: 1.00 s in 4 processes, 1.20 s in 4 (20 % apart)",
+    )
+
+
+def test_a_drift_is_noisy_and_says_how_far() -> None:
+    loose = Circumstances(Precision(target=0.9, min_rounds=3, max_rounds=8), None, cores=2)
+    visits = [quiet(number, 1 + 0.02 * (number - 1)) for number in range(1, 9)]
+    verdict, reason = conclude(standing(*visits), loose)
+    assert (verdict, reason) == ("noisy", "drift: 14 % slower from the first process to the last")
+
+
+def test_heavy_disturbance_is_noisy_even_where_the_low_quantile_is_sure() -> None:
+    loose = Circumstances(Precision(target=0.9, min_rounds=3, max_rounds=8), None, cores=2)
+    visits = [Visit(number, samples=(1.0, 1.0, 2.0, 2.0, 2.0)) for number in range(1, 5)]
+    verdict, reason = conclude(standing(*visits), loose)
+    assert verdict == "noisy"
+    assert reason.startswith("heavily disturbed: half of the samples took more than 2.0 times")
+
+
+def test_a_failure_outranks_every_sample() -> None:
+    failed = Visit(2, verdict="crashed", reason="SIGSEGV")
+    assert conclude(standing(quiet(1), failed), RUN) == ("crashed", "SIGSEGV")
