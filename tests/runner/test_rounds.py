@@ -5,10 +5,8 @@ from __future__ import annotations
 import random
 
 import pytest
+from standings import PRECISION, case, quiet, standing
 
-from dlbench.ops.matmul import Matmul
-from dlbench.ops.problem import Problem
-from dlbench.plan.case import Case, Variant
 from dlbench.results.measurement import Visit
 from dlbench.runner.rounds import (
     SITTING,
@@ -21,22 +19,6 @@ from dlbench.runner.rounds import (
     widest_first,
 )
 from dlbench.timing.stopping import Precision
-
-PRECISION = Precision(target=0.03, min_rounds=3, max_rounds=5, enough=0.03)
-
-
-def case(m: int = 8, variant: str = "right") -> Case:
-    return Case(Problem(Matmul(m=m, n=8, k=8)), Variant("fake", variant), "cpu")
-
-
-def standing(*visits: Visit, m: int = 8, variant: str = "right") -> Standing:
-    return Standing(case(m, variant), list(visits))
-
-
-def quiet(number: int, seconds: float = 1.0, disturbed: int = 0, duration: float = 1.0) -> Visit:
-    return Visit(
-        number, samples=(seconds,) * 10, disturbed=disturbed, duration=duration, conditions={"load": 3.1}
-    )
 
 
 def test_round_one_visits_every_case() -> None:
