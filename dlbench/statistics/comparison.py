@@ -95,8 +95,7 @@ def welch(first: Moments, second: Moments) -> Estimates:
 def paired(differences: Moments) -> Estimates:
     """Return the mean of differences that were taken round by round. Two observations at least.
 
-    It is not trimmed: with Yuen's trimmed t, 12 rows of 6 to 12 quiet rounds against themselves are fooled in 6 to 7.5 % of
-    the sets where 5 % is claimed.
+    It is not trimmed: Yuen's trimmed t is fooled more often than claimed at 6 rounds (docs/decisions.md).
     """
     variance = _believed(differences) / np.maximum(differences.count, 1)
     freedom = np.maximum(differences.count - 1, 1).astype(np.float64)
