@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from dlbench.errors import BackendMissingError, UnsupportedError
 from dlbench.ops.dtypes import Array
@@ -54,6 +54,13 @@ class BackendSpec:
         return factory
 
 
+class Identity(NamedTuple):
+    """By what a driver's management library knows a device: `GPU-…`, or the PCI address; empty where unknown."""
+
+    uuid: str = ""
+    pci: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Implementation:
     """One cell of the catalogue: how a variant computes an op."""
@@ -63,9 +70,13 @@ class Implementation:
     directions: tuple[Direction, ...]
     dtypes: tuple[str, ...]
     prepare: Prepare
+    layouts: tuple[str, ...] = ()
+    mode: str = ""
 
-    def refusal(self, problem: Problem) -> str:
-        """Return why this implementation cannot take the problem, or the empty string."""
+    def refusal(self, problem: Problem, layout: str = "") -> str:
+        """Return why this implementation cannot take the problem in that layout, or the empty string."""
+        if layout and layout not in self.layouts:
+            return f"no layout {layout}"
         if problem.dtype not in self.dtypes:
             return f"no {problem.dtype}: computes {', '.join(self.dtypes)}"
         if problem.direction not in self.directions:
@@ -79,16 +90,20 @@ def implements(
     variant: str,
     directions: tuple[Direction, ...] = ("forward",),
     dtypes: tuple[str, ...] = ("float32", "float64"),
+    layouts: tuple[str, ...] = (),
+    mode: str = "",
 ) -> Callable[[F], F]:
     """Mark `prepare(problem, *tensors) -> Call` as a variant's way to compute an op.
 
     The mark stays on the function; a backend collects its own modules' functions: there is no global table.
     The prepared call must compute everything anew each time it is called. It may raise UnsupportedError
-    while it prepares, with a reason.
+    while it prepares, with a reason. `layouts` are those it takes besides the op's own; `mode` is what a sweep's `mode`
+    names. The call may have an attribute `details`, a mapping of JSON-able values that is kept with the measurement
+    (the algorithm chosen, its workspace in bytes).
     """
 
     def mark(prepare: F) -> F:
-        marks = (*getattr(prepare, _MARK, ()), Implementation(op, variant, directions, dtypes, prepare))
+        marks = (*getattr(prepare, _MARK, ()), Implementation(op, variant, directions, dtypes, prepare, layouts, mode))
         setattr(prepare, _MARK, marks)
         return prepare
 
@@ -120,6 +135,11 @@ class Backend(ABC):
     def devices(cls) -> tuple[str, ...]:
         """Return the devices that this backend can compute on here."""
         return ("cpu",)
+
+    @classmethod
+    def why_not(cls, device: str) -> str:
+        """Return why this backend cannot compute on a device that `devices` lacks, and what to do about it."""
+        return f"{cls.spec.name} computes on {', '.join(cls.devices())} here, not on {device}"
 
     @classmethod
     @abstractmethod
@@ -167,14 +187,50 @@ class Backend(ABC):
         """Return whether the error says that memory ran out."""
         return isinstance(error, MemoryError)
 
+    def is_fatal(self, error: Exception) -> bool:  # noqa: ARG002 - on a processor an error harms nothing else
+        """Return whether the error leaves this process unable to compute, as a lost or poisoned device does."""
+        return False
+
+    def identity(self) -> Identity | None:
+        """Return by what the accelerator is known to its driver's management library, None for a processor."""
+        return None
+
+    def free_memory(self) -> int | None:
+        """Return the accelerator's free bytes; None where the tensors are in the host's memory, or it does not tell."""
+        return None
+
+    def peak_of(self, work: Callable[[], object]) -> int | None:
+        """Run the work; return how many bytes more than before it held at most on the accelerator, None if unknown.
+
+        A backend on the processor is not asked.
+        """
+        work()
+        return None
+
+    def release(self) -> None:
+        """Give back what is kept of freed memory, so that the next case finds it."""
+
+    def laid_out(self, tensor: Tensor, layout: str) -> Tensor:  # noqa: ARG002 - for overriding
+        """Return the same values with the axes in memory as the layout says (`NHWC`); the shape stays the same.
+
+        Raises UnsupportedError where this backend cannot.
+        """
+        raise UnsupportedError(f"{self.spec.name} has no layout {layout}")
+
     @contextmanager
-    def activate(self, variant: str) -> Iterator[None]:  # noqa: ARG002 - a backend without flags needs no variant
-        """Set the flags that the variant needs and restore them at the end."""
+    def activate(
+        self,
+        variant: str,  # noqa: ARG002 - a backend without flags needs none of them
+        *,
+        dtype: str = "float32",  # noqa: ARG002
+        flags: tuple[str, ...] = (),  # noqa: ARG002
+    ) -> Iterator[None]:
+        """Set what the variant, the dtype (`tf32`) and the flags (`cudnn.benchmark`) need; restore it at the end."""
         yield
 
     @classmethod
-    def find(cls, problem: Problem, variant: str) -> Implementation:
-        """Return the implementation for the problem.
+    def find(cls, problem: Problem, variant: str, *, layout: str = "", mode: str = "") -> Implementation:
+        """Return the implementation for the problem in that layout (empty: the op's own) and mode (empty: none).
 
         Raises UnsupportedError with the reason when this backend has none.
         """
@@ -184,7 +240,11 @@ class Backend(ABC):
             have = sorted({one.variant for one in cls.implementations() if one.op == problem.op.name})
             also = f"it has {', '.join(have)}" if have else "it has no variant of this op"
             raise UnsupportedError(f"{name} does not compute {problem.op.name} as `{variant}`; {also}")
-        refusals = [one.refusal(problem) for one in mine]
+        in_mode = [one for one in mine if one.mode == mode]
+        if not in_mode:
+            raise UnsupportedError(f"{name}:{variant} has no mode {mode}")
+        mine = in_mode
+        refusals = [one.refusal(problem, layout) for one in mine]
         for one, refusal in zip(mine, refusals, strict=True):
             if not refusal:
                 return one

@@ -19,13 +19,20 @@ class DType:
     `roundoff` is the unit roundoff u = 2^-p for p significand bits (Higham, Accuracy and Stability of
     Numerical Algorithms, 2nd ed., section 2.1). `accumulator_roundoff` is that of the narrowest format in
     which a sum of such numbers may be accumulated: 16-bit formats must accumulate in float32, as vendor
-    libraries do.
+    libraries do. `storage` is the format that tensors have in memory where it is another: TF32 is float32 whose products
+    are taken of 11 significant bits (NVIDIA A100 whitepaper, 2020).
     """
 
     name: str
     itemsize: int
     roundoff: float
     accumulator_roundoff: float
+    stored_as: str = ""
+
+    @property
+    def storage(self) -> str:
+        """The format of the tensors in memory."""
+        return self.stored_as or self.name
 
 
 DTYPES: Mapping[str, DType] = MappingProxyType(
@@ -34,6 +41,7 @@ DTYPES: Mapping[str, DType] = MappingProxyType(
         for dtype in (
             DType("float64", 8, 2.0**-53, 2.0**-53),
             DType("float32", 4, 2.0**-24, 2.0**-24),
+            DType("tf32", 4, 2.0**-11, 2.0**-24, "float32"),
             DType("float16", 2, 2.0**-11, 2.0**-24),
             DType("bfloat16", 2, 2.0**-8, 2.0**-24),
         )
@@ -41,15 +49,24 @@ DTYPES: Mapping[str, DType] = MappingProxyType(
 )
 
 
+_DROPPED_BITS: Mapping[str, int] = MappingProxyType({"bfloat16": 16, "tf32": 13})
+"""Of float32's 32 bits, how many a format that is its beginning leaves out."""
+
+
 def rounded(values: Array, dtype: str) -> Array:
     """Return the float64 values rounded to the nearest number of the format, still held as float64.
 
-    bfloat16 keeps the upper 16 bits of float32, rounded to nearest even.
+    bfloat16 keeps the upper 16 bits of float32 and TF32 the upper 19, rounded to nearest even.
     """
     if dtype == "float64":
         return values
-    if dtype == "bfloat16":
-        bits = values.astype(np.float32).view(np.uint32)
-        bits = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
-        return bits.view(np.float32).astype(np.float64)
+    if dtype in _DROPPED_BITS:
+        return _without_low_bits(values, _DROPPED_BITS[dtype])
     return values.astype(np.dtype(dtype)).astype(np.float64)
+
+
+def _without_low_bits(values: Array, dropped: int) -> Array:
+    bits = values.astype(np.float32).view(np.uint32)
+    half = np.uint32((1 << (dropped - 1)) - 1)
+    bits = (bits + half + ((bits >> dropped) & 1)) & np.uint32(0xFFFFFFFF << dropped & 0xFFFFFFFF)
+    return bits.view(np.float32).astype(np.float64)

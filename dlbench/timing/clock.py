@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import repeat
 from typing import Any, Protocol
 
@@ -32,6 +32,9 @@ class Clock(Protocol):
 
     def sleep(self, seconds: float) -> None:
         """Let host time pass."""
+
+    def observations(self) -> Mapping[str, Any]:
+        """Return what was seen beside the times since this was asked last, as JSON-able values by name."""
 
 
 class HostClock:
@@ -74,3 +77,7 @@ class HostClock:
     def sleep(self, seconds: float) -> None:
         """Let host time pass."""
         time.sleep(seconds)
+
+    def observations(self) -> Mapping[str, Any]:
+        """Return nothing: what disturbs a processor is read elsewhere."""
+        return {}

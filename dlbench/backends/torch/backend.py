@@ -121,7 +121,13 @@ class TorchBackend(Backend):
         return isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in OUT_OF_MEMORY)
 
     @contextmanager
-    def activate(self, variant: str) -> Iterator[None]:
+    def activate(
+        self,
+        variant: str,
+        *,
+        dtype: str = "float32",  # noqa: ARG002
+        flags: tuple[str, ...] = (),  # noqa: ARG002
+    ) -> Iterator[None]:
         """Turn vendor libraries off for `native` and autograd off for all, and restore both at the end."""
         with ExitStack() as flags:
             flags.enter_context(torch.inference_mode())

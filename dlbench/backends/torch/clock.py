@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
@@ -51,3 +53,7 @@ class EventClock:
     def sleep(self, seconds: float) -> None:
         """Let host time pass."""
         time.sleep(seconds)
+
+    def observations(self) -> Mapping[str, Any]:
+        """Return nothing."""
+        return {}
