@@ -74,12 +74,14 @@ def calibrate(clock: Clock, call: Call, minimum: float) -> Batch:
     single = min([first, *(clock.time(call, 1) for _ in range(PROBES - 1))])
     if single >= wanted:
         return Batch(1, single)
-    calls = _batch(wanted, single)
+    calls = _batch(wanted, max(single, clock.tick))  # a call that is read as nothing takes less than a tick
     while True:
         spent = clock.time(call, calls)
         if spent >= wanted or calls == MOST_CALLS:
             return Batch(calls, spent)
-        calls = min(MOST_CALLS, max(calls * 2, min(calls * 10, _batch(wanted, spent / calls))))
+        calls = min(
+            MOST_CALLS, max(calls * 2, min(calls * 10, _batch(wanted, max(spent, clock.tick) / calls)))
+        )
 
 
 def _batch(wanted: float, single: float) -> int:
@@ -99,15 +101,8 @@ def hot_samples(clock: Clock, call: Call, batch: Batch, seconds: float, at_least
         return _take(clock, lambda: clock.time(call, batch.calls) / batch.calls, seconds, at_least)
 
 
-def cold_samples(
-    clock: Clock, call: Call, flush: Callable[[], None], seconds: float, at_least: int = 1
-) -> list[Sample]:
-    """Take samples of single calls, the last-level cache overwritten before each, outside the timed region."""
-
-    def one() -> float:
-        flush()
-        return clock.time(call, 1)
-
+def cold_samples(clock: Clock, one: Callable[[], float], seconds: float, at_least: int = 1) -> list[Sample]:
+    """Take samples for so many seconds; `one` empties the cache, then times a single call and returns its seconds."""
     with _undisturbed_by_collector():
         return _take(clock, one, seconds, at_least)
 

@@ -97,11 +97,12 @@ def test_the_cache_is_flushed_before_each_cold_sample_and_not_timed() -> None:
     events: list[str] = []
     clock = FakeClock(cost=lambda: 1e-3)
 
-    def flush() -> None:
+    def one() -> float:
         events.append("flush")
         clock.sleep(0.5)
+        return clock.time(lambda: events.append("call"), 1)
 
-    samples = cold_samples(clock, lambda: events.append("call"), flush, seconds=1.0)
+    samples = cold_samples(clock, one, seconds=1.0)
     assert events == ["flush", "call"] * 2
     assert [sample.seconds for sample in samples] == [1e-3, 1e-3]
 
