@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,12 +14,16 @@ from typing import Any
 
 import psutil
 
-from dlbench.devices import cpu
-from dlbench.devices.cuda import gpus
+from dlbench.devices import amd, cpu, cuda, nvml
 from dlbench.devices.device import Device
 from dlbench.statistics import quantile
 
-PACKAGES = ("dlbench", "numpy", "torch", "numba", "cupy-cuda12x", "cupy-cuda13x", "pandas")
+PACKAGES = (
+    *("dlbench", "numpy", "torch", "triton", "numba", "cupy-cuda12x", "cupy-cuda13x", "pandas"),
+    *("nvidia-cudnn-cu12", "nvidia-cudnn-cu13", "nvidia-cudnn-frontend"),
+)
+LASTING = ("power limit w", "ecc", "mig")
+"""Settings of a board that change its peaks and stay until somebody changes them."""
 QUIET_SECONDS = 0.5
 BUSY_LOAD = 0.5
 """Load per core above which other work is likely to share the cores with the samples."""
@@ -37,8 +42,25 @@ class Quietness:
 
 
 def devices() -> tuple[Device, ...]:
-    """Return every device found on this machine, the processor first."""
-    return (cpu.cpu(), *gpus())
+    """Return every device found on this machine, the processor first.
+
+    Intel's GPUs are not looked for: nothing tells without their framework which it can use. `--device xpu:0` names one.
+    """
+    found = cuda.gpus() or amd.gpus() or _apple()
+    return (cpu.cpu(), *found)
+
+
+def _apple() -> tuple[Device, ...]:
+    """Return the GPU in a processor of Apple's, which shares the machine's memory."""
+    if (sys.platform, platform.machine()) != ("darwin", "arm64"):
+        return ()
+    return (Device("mps:0", "Apple GPU", "apple", psutil.virtual_memory().total),)
+
+
+def boards(found: Sequence[Device]) -> dict[str, nvml.Board]:
+    """Return the boards of the devices that NVIDIA's management library knows, by device."""
+    known = {device.name: nvml.find(device.uuid, "") for device in found if device.vendor == "nvidia"}
+    return {name: board for name, board in known.items() if board is not None}
 
 
 def environment(
@@ -47,16 +69,23 @@ def environment(
     """Return the machine, its software and its state as JSON-able values.
 
     `installed` is the software of another interpreter where one computes. `machine.fingerprint` is equal for runs whose peaks
-    are comparable: the same host, devices, threads and library versions.
+    are comparable: the same host, devices, threads and library versions, and of boards the same power limit, ECC and MIG.
     """
     software = dict(installed or installed_software())
     machine = {"hostname": platform.node(), "devices": [asdict(device) for device in found]}
-    identity = json.dumps([machine, software, threads], sort_keys=True)
+    settings = {name: board.settings() for name, board in boards(found).items()}
+    lasting = {name: {key: told.get(key) for key in LASTING} for name, told in settings.items()}
+    identity = json.dumps([machine, software, threads, *([lasting] if lasting else [])], sort_keys=True)
     return {
         "machine": machine | {"fingerprint": hashlib.sha256(identity.encode()).hexdigest()[:16]},
         "software": software,
         "threads": threads,
-        "state": {"load": cpu.load(), "governor": cpu.governor(), "free_memory": cpu.available_memory()},
+        "state": {
+            "load": cpu.load(),
+            "governor": cpu.governor(),
+            "free_memory": cpu.available_memory(),
+            "boards": settings,
+        },
     }
 
 
@@ -111,7 +140,4 @@ def warnings(found: Sequence[Device], quiet: Quietness, threads: int) -> list[st
         lines.append(f"frequency governor `{cpu.governor()}`: `performance` gives steadier clocks")
     if threads > processor.cores:
         lines.append(f"{threads} threads on {processor.cores} cores: they will wait for one another")
-    if len(found) > 1:
-        names = ", ".join(f"{gpu.name} ({gpu.model})" for gpu in found[1:])
-        lines.append(f"{names}: this version of dlbench measures CPUs only; its rows there are `unsupported`")
     return lines
