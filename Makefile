@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help run test test-slow check format lock bench bench-repeat clean
+.PHONY: help run test test-slow gpu-check kernels check format lock bench bench-repeat clean
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -23,10 +23,17 @@ test: $(READY) ## set up and pass the tests
 test-slow: $(READY) ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
+gpu-check: $(READY) ## the tests that need a GPU, on this machine's
+	$(BIN)/python -m pytest tests/gpu -m gpu
+
+kernels: $(READY) ## compile every CUDA kernel for every architecture: registers, shared memory, spills
+	$(BIN)/python benchmarks/kernels.py
+
 check: $(READY) ## ruff, mypy --strict and import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	for file in tests/*/conftest.py tests/*/*/conftest.py; do $(BIN)/mypy $$file || exit 1; done
 	$(BIN)/lint-imports
 
 format: $(READY) ## mend what ruff can mend
@@ -48,7 +55,7 @@ lock: ## pin anew what pyproject.toml asks for (torch stays as pinned)
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet "$$(grep '^torch==' requirements.lock)"
 	.venv-lock/bin/pip install --quiet --editable '.[dev]'
-	.venv-lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//; /^dlbench/d' > requirements.lock
+	.venv-lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//; /^dlbench/d; s/^\(nvidia-cuda-[a-z]*\)==.*/\1>=13.0,<14/' > requirements.lock
 	rm -rf .venv-lock
 
 clean: ## remove what make built

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from dlbench.ops.attention import Attention
 from dlbench.ops.conv import Conv2d
 from dlbench.ops.matmul import Matmul
 
@@ -36,3 +37,17 @@ def convolutions(draw: st.DrawFn) -> Conv2d:
 matmuls = st.builds(
     Matmul, m=small, n=small, k=small, batch=st.integers(1, 3), trans_a=st.booleans(), trans_b=st.booleans()
 )
+
+
+@st.composite
+def attentions(draw: st.DrawFn) -> Attention:
+    """Every parameter varies; a causal one has as many queries as keys."""
+    causal, seq_k = draw(st.booleans()), draw(small)
+    return Attention(
+        batch=draw(st.integers(1, 3)),
+        heads=draw(st.integers(1, 3)),
+        seq_q=seq_k if causal else draw(small),
+        seq_k=seq_k,
+        dim=draw(small),
+        causal=causal,
+    )

@@ -103,7 +103,10 @@ def implements(
     """
 
     def mark(prepare: F) -> F:
-        marks = (*getattr(prepare, _MARK, ()), Implementation(op, variant, directions, dtypes, prepare, layouts, mode))
+        marks = (
+            *getattr(prepare, _MARK, ()),
+            Implementation(op, variant, directions, dtypes, prepare, layouts, mode),
+        )
         setattr(prepare, _MARK, marks)
         return prepare
 
@@ -207,7 +210,7 @@ class Backend(ABC):
         work()
         return None
 
-    def release(self) -> None:
+    def release(self) -> None:  # noqa: B027 - nothing to do where nothing is kept
         """Give back what is kept of freed memory, so that the next case finds it."""
 
     def laid_out(self, tensor: Tensor, layout: str) -> Tensor:  # noqa: ARG002 - for overriding

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlbench.backends.torch.backend import TorchBackend
-from dlbench.backends.torch.clock import EventClock
 from dlbench.errors import UnsupportedError
 from dlbench.ops.dtypes import rounded
 from dlbench.timing.clock import HostClock
+from dlbench.timing.event_clock import EventClock
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # torch warns about what it does not find on the machine
@@ -49,20 +49,25 @@ def flags() -> dict[str, object]:
     }
 
 
+SET = {"inference": True, "cudnn tf32": False, "precision": "highest", "cudnn benchmark": False}
+"""What is set for every variant of a float32 case."""
+
+
 def test_native_turns_the_vendors_libraries_off_and_nothing_else(backend: TorchBackend) -> None:
     before = flags()
     with backend.activate("native"):
         inside = flags()
-    assert inside == {**before, "onednn": False, "cudnn": False, "nnpack": False, "inference": True}
+    assert inside == {**before, **SET, "onednn": False, "cudnn": False, "nnpack": False}
 
 
-def test_library_leaves_torchs_defaults(backend: TorchBackend) -> None:
+@pytest.mark.parametrize("variant", ["library", "compiled"])
+def test_the_others_leave_torchs_libraries_as_they_are(backend: TorchBackend, variant: str) -> None:
     before = flags()
-    with backend.activate("library"):
-        assert flags() == {**before, "inference": True}
+    with backend.activate(variant):
+        assert flags() == {**before, **SET}
 
 
-@pytest.mark.parametrize("variant", ["library", "native"])
+@pytest.mark.parametrize("variant", ["library", "native", "compiled"])
 def test_flags_are_restored_even_after_an_error(backend: TorchBackend, variant: str) -> None:
     before = flags()
     with pytest.raises(ZeroDivisionError), backend.activate(variant):
@@ -91,10 +96,11 @@ def test_an_output_made_under_a_variant_can_be_poisoned_outside(backend: TorchBa
     assert torch.isnan(output).all()
 
 
-def test_an_accelerator_is_refused_with_the_reason() -> None:
+def test_an_accelerator_that_is_not_there_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TorchBackend, "devices", classmethod(lambda cls: ("cpu", "cuda:0", "cuda:1")))
     with pytest.raises(UnsupportedError) as raised:
-        TorchBackend("cuda:0", 1)
-    assert str(raised.value) == "this version measures torch on CPUs only, not on cuda:0; use --device cpu"
+        TorchBackend("cuda:2", 1)
+    assert str(raised.value) == "no cuda:2: there are 2: cuda:0, cuda:1"
 
 
 def test_devices_are_the_processor_and_each_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,10 +10,20 @@ import numba
 import numpy as np
 
 from dlbench.backends.backend import Backend, BackendSpec, Implementation, Tensor, collect
-from dlbench.backends.numba import SPEC, conv, matmul, softmax, stream
+from dlbench.backends.numba import (
+    SPEC,
+    attention,
+    conv,
+    elementwise,
+    matmul,
+    reduction,
+    softmax,
+    stream,
+    transpose,
+)
 from dlbench.ops.dtypes import Array
 
-_IMPLEMENTATIONS = collect(conv, matmul, softmax, stream)
+_IMPLEMENTATIONS = collect(conv, matmul, attention, softmax, reduction, elementwise, transpose, stream)
 
 
 class NumbaBackend(Backend):

@@ -9,10 +9,20 @@ import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from dlbench.backends.backend import Backend, BackendSpec, Implementation, Tensor, collect
-from dlbench.backends.numpy import SPEC, conv, matmul, softmax, stream
+from dlbench.backends.numpy import (
+    SPEC,
+    attention,
+    conv,
+    elementwise,
+    matmul,
+    reduction,
+    softmax,
+    stream,
+    transpose,
+)
 from dlbench.ops.dtypes import Array
 
-_IMPLEMENTATIONS = collect(conv, matmul, softmax, stream)
+_IMPLEMENTATIONS = collect(conv, matmul, attention, softmax, reduction, elementwise, transpose, stream)
 
 
 class NumpyBackend(Backend):

@@ -1,4 +1,4 @@
-"""torch: the vendor's library, and torch without it."""
+"""torch: the vendor's library, torch without it, and torch's compiler."""
 
 from dlbench.backends.backend import BackendSpec
 
@@ -9,7 +9,8 @@ SPEC = BackendSpec(
     requires="torch",
     install="pip install torch",
     variants={
-        "library": "torch's defaults: oneDNN and MKL on a CPU, cuDNN and cuBLAS on an NVIDIA GPU",
-        "native": "no oneDNN, NNPACK or cuDNN: torch's own kernels; float32 and float64 products stay in MKL",
+        "library": "torch's defaults: oneDNN and MKL on a CPU, cuDNN and cuBLAS (MIOpen and hipBLAS) on a GPU",
+        "native": "no oneDNN, NNPACK, cuDNN or MIOpen: torch's own kernels; matrix products stay in MKL, cuBLAS or hipBLAS",
+        "compiled": "torch.compile of what `library` calls: a CPU needs a C++ compiler, a GPU needs Triton",
     },
 )

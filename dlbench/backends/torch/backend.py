@@ -2,46 +2,92 @@
 
 from __future__ import annotations
 
-import re
 import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from dlbench.backends.backend import Backend, BackendSpec, Implementation, Tensor, collect
-from dlbench.backends.torch import SPEC, conv, matmul, softmax, stream
-from dlbench.backends.torch.clock import EventClock
+from dlbench.backends.backend import Backend, BackendSpec, Identity, Implementation, Tensor, collect
+from dlbench.backends.torch import (
+    SPEC,
+    absence,
+    attention,
+    conv,
+    elementwise,
+    facts,
+    faults,
+    matmul,
+    reduction,
+    softmax,
+    stream,
+    transfer,
+    transpose,
+)
+from dlbench.backends.torch.compiled import with_compiled
+from dlbench.backends.torch.flags import switched, told
+from dlbench.backends.torch.queue import TorchQueue
 from dlbench.errors import UnsupportedError
-from dlbench.ops.dtypes import Array
+from dlbench.ops.dtypes import DTYPES, Array
 from dlbench.timing.clock import Call, Clock, HostClock
+from dlbench.timing.event_clock import EventClock
 
-_IMPLEMENTATIONS = collect(conv, matmul, softmax, stream)
+_COMPUTED = collect(conv, matmul, attention, softmax, reduction, elementwise, transpose, stream)
+_IMPLEMENTATIONS = (*with_compiled(_COMPUTED), *collect(transfer))
+"""A transfer has nothing to compile."""
 
-
-OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "std::bad_alloc")
-"""How torch's allocator for processors, and a library that it calls, say so in a RuntimeError."""
+CUDNN_BENCHMARK = "cudnn.benchmark"
+AMPERE = 8
+"""The compute capability's major number of the first GPUs with TF32 (NVIDIA A100 whitepaper, 2020)."""
 
 
 class TorchBackend(Backend):
-    """Tensors on the processor, with torch's thread pool limited to the run's threads."""
+    """Tensors on one device that torch knows, with torch's thread pool limited to the run's threads."""
 
     spec: ClassVar[BackendSpec] = SPEC
 
     def __init__(self, device: str, threads: int) -> None:
-        """Take the device and set torch's threads.
+        """Take the device, make an accelerator the current one, and set torch's threads.
 
-        Raises UnsupportedError for an accelerator: this version measures processors only.
+        Raises UnsupportedError, with the reason, where torch has no such device, or no kernels for it.
         """
         super().__init__(device, threads)
+        if device != "cpu" and device not in self.devices():
+            raise UnsupportedError(self.why_not(device))
         self._device = torch.device(device)
-        if self._device.type != "cpu":
-            raise UnsupportedError(
-                f"this version measures torch on CPUs only, not on {device}; use --device cpu"
-            )
         torch.set_num_threads(threads)
+        if self._accelerated:
+            self._start()
+
+    @property
+    def _accelerated(self) -> bool:
+        return self._device.type != "cpu"
+
+    @property
+    def _module(self) -> Any:
+        """torch.cuda for both CUDA and ROCm, torch.xpu, torch.mps."""
+        return torch.get_device_module(self._device)
+
+    def _start(self) -> None:
+        """Make the device the current one, and its first call, which fails where this torch was not built for it."""
+        if hasattr(self._module, "set_device"):
+            self._module.set_device(self._device)
+        try:
+            torch.ones(2, device=self._device).add_(1).sum().item()
+        except RuntimeError as error:
+            if not faults.lacks_kernels(error):
+                raise
+            raise UnsupportedError(self._no_kernels()) from error
+
+    def _no_kernels(self) -> str:
+        about = facts.of_the_accelerator(self._device)
+        card = f"{about.get('device', self.device)} (compute capability {about.get('compute capability', 'unknown')})"
+        return (
+            f"this torch ({torch.__version__}) has no kernels for {card}, only for "
+            f"{', '.join(self._module.get_arch_list())}; install one that has: {absence.GUIDE}"
+        )
 
     @classmethod
     def devices(cls) -> tuple[str, ...]:
@@ -52,32 +98,39 @@ class TorchBackend(Backend):
         return ("cpu", *(f"{kind.type}:{index}" for index in range(torch.accelerator.device_count())))
 
     @classmethod
+    def why_not(cls, device: str) -> str:
+        """Return why torch cannot compute on the device, and what to do about it."""
+        return absence.reason(device, cls.devices)
+
+    @classmethod
     def implementations(cls) -> tuple[Implementation, ...]:
         """Return every implementation in this folder."""
         return _IMPLEMENTATIONS
 
     def environment(self) -> dict[str, str]:
-        """Return torch's version, its libraries' and the flags that change speed."""
-        return {
-            "torch": str(torch.__version__),  # its own class would import torch wherever it is unpickled
-            "onednn": _built_with(r"MKL-DNN v(\S+)"),
-            "mkl": _built_with(r"Math Kernel Library Version (\S+)"),
-            "cpu capability": torch.backends.cpu.get_cpu_capability(),
-            "threads": str(torch.get_num_threads()),
-            "onednn enabled": str(torch.backends.mkldnn.enabled),
-            "nnpack available": str(torch.backends.nnpack.is_available()),  # type: ignore[no-untyped-call]
-            "float32 matmul precision": torch.get_float32_matmul_precision(),
-            "cudnn.benchmark": str(torch.backends.cudnn.benchmark),
-            "deterministic": str(torch.are_deterministic_algorithms_enabled()),
-        }
+        """Return the versions, the device, and the flags that change speed as they are set for a `library` case.
+
+        `native` turns the libraries off, the dtype tf32 and the flag cudnn.benchmark turn on what they are called after.
+        """
+        with self.activate("library"):
+            found = facts.of_the_build() | told()
+        return found | facts.of_the_accelerator(self._device) if self._accelerated else found
 
     def tensor(self, values: Array, dtype: str) -> Tensor:
-        """Return a contiguous tensor on the device."""
-        return torch.from_numpy(values).to(self._device, getattr(torch, dtype), copy=True).contiguous()
+        """Return a contiguous tensor on the device, its values there.
+
+        Raises UnsupportedError for float64 on a device without.
+        """
+        self._refuse(self._no_double(dtype))
+        storage = getattr(torch, DTYPES[dtype].storage)
+        tensor = torch.from_numpy(values).to(storage, copy=True).to(self._device).contiguous()
+        self._wait()
+        return tensor
 
     def host(self, tensor: Tensor) -> Array:
-        """Return a float64 copy on the host."""
-        values: Array = tensor.detach().to("cpu", torch.float64, copy=True).numpy()
+        """Return a float64 copy on the host, of what every stream has computed."""
+        self._wait()
+        values: Array = tensor.detach().to("cpu").to(torch.float64, copy=True).numpy()
         return values
 
     def dtype(self, tensor: Tensor) -> str:
@@ -85,9 +138,16 @@ class TorchBackend(Backend):
         return str(tensor.dtype).removeprefix("torch.")
 
     def poison(self, tensor: Tensor) -> None:
-        """Fill the tensor with NaN; one made in inference mode may be written nowhere else."""
+        """Fill the tensor with NaN, now; one made in inference mode may be written nowhere else."""
+        self._wait()
         with torch.inference_mode():
             tensor.fill_(float("nan"))
+        self._wait()
+
+    def _wait(self) -> None:
+        """Wait for the whole device: the clock's stream does not wait for the one that tensors are made in."""
+        if self._accelerated:
+            torch.accelerator.synchronize(self._device)
 
     def clock(self) -> Clock:
         """Return the stopwatch for this device."""
@@ -115,50 +175,132 @@ class TorchBackend(Backend):
             return None
 
     def is_out_of_memory(self, error: Exception) -> bool:
-        """Return whether the error says that memory ran out."""
-        if isinstance(error, MemoryError | torch.OutOfMemoryError):
-            return True
-        return isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in OUT_OF_MEMORY)
+        """Return whether the error says that the host's or the device's memory ran out."""
+        return faults.is_out_of_memory(error)
+
+    def is_fatal(self, error: Exception) -> bool:
+        """Return whether the device is lost, or its context poisoned: then waiting for it fails as well.
+
+        A library may report such a fault in words of its own.
+        """
+        if not isinstance(error, RuntimeError) or faults.is_out_of_memory(error):
+            return False
+        return faults.is_fatal(error) or not self._answers()
+
+    def _answers(self) -> bool:
+        try:
+            self._wait()
+        except RuntimeError:
+            return False
+        return True
+
+    def identity(self) -> Identity | None:
+        """Return the UUID and PCI address of an NVIDIA GPU, the address of an AMD one, and nothing of others."""
+        if not self._accelerated:
+            return None
+        if self._device.type != "cuda":
+            return Identity()
+        properties: Any = self._module.get_device_properties(self._device)
+        uuid = "" if torch.version.hip else str(getattr(properties, "uuid", ""))
+        return Identity(f"GPU-{uuid}" if uuid else "", _pci(properties))
+
+    def free_memory(self) -> int | None:
+        """Return the accelerator's free bytes, with those that torch keeps for later tensors; None on a processor."""
+        if not self._accelerated:
+            return None
+        module = self._module
+        if self._device.type == "mps":
+            return int(module.recommended_max_memory() - module.current_allocated_memory())
+        if not hasattr(module, "mem_get_info"):
+            return None
+        free, _ = module.mem_get_info(self._device)
+        return int(free + module.memory_reserved(self._device) - module.memory_allocated(self._device))
+
+    def peak_of(self, work: Callable[[], object]) -> int | None:
+        """Run the work; return the most bytes that torch's allocator gave out beyond those before, None where it keeps no
+        record.
+
+        cuDNN's and cuBLAS's workspaces come from it too. What a library allocates by itself is not seen.
+        """
+        module: Any = self._module if self._accelerated else None
+        if not hasattr(module, "reset_peak_memory_stats"):
+            work()
+            return None
+        self._wait()
+        module.reset_peak_memory_stats(self._device)
+        before = int(module.memory_allocated(self._device))
+        work()
+        self._wait()
+        return int(module.max_memory_allocated(self._device)) - before
+
+    def release(self) -> None:
+        """Give the allocator's free blocks back to the driver."""
+        if self._accelerated:
+            self._module.empty_cache()
+
+    def laid_out(self, tensor: Tensor, layout: str) -> Tensor:
+        """Return a copy of a tensor of four axes whose second one, the channels, is the last in memory.
+
+        Raises UnsupportedError for another layout.
+        """
+        if layout != "NHWC" or tensor.dim() != conv.AXES:
+            raise UnsupportedError(f"torch has no layout {layout} for {tensor.dim()} axes")
+        copy = conv.channels_last(tensor)
+        self._wait()
+        return copy
 
     @contextmanager
     def activate(
-        self,
-        variant: str,
-        *,
-        dtype: str = "float32",  # noqa: ARG002
-        flags: tuple[str, ...] = (),  # noqa: ARG002
+        self, variant: str, *, dtype: str = "float32", flags: tuple[str, ...] = ()
     ) -> Iterator[None]:
-        """Turn vendor libraries off for `native` and autograd off for all, and restore both at the end."""
-        with ExitStack() as flags:
-            flags.enter_context(torch.inference_mode())
-            if variant == "native":
-                flags.enter_context(_without_libraries())
+        """Set torch's flags for the variant, the dtype and the case's flags, autograd off; restore all at the end.
+
+        Raises UnsupportedError for what the device does not have.
+        """
+        self._refuse(self._no_tf32(dtype) or self._no_double(dtype) or self._no_native(variant))
+        with switched(native=variant == "native", tf32=dtype == "tf32", benchmark=CUDNN_BENCHMARK in flags):
             yield
 
+    def _refuse(self, reason: str) -> None:
+        if reason:
+            raise UnsupportedError(reason)
 
-@contextmanager
-def _without_libraries() -> Iterator[None]:
-    """Turn off oneDNN, NNPACK (which takes over some convolutions of 16 images or more) and cuDNN.
+    def _no_tf32(self, dtype: str) -> str:
+        if dtype != "tf32":
+            return ""
+        where, kind = self.device, self._device.type
+        if kind == "cuda" and not torch.version.hip:
+            major, minor = self._module.get_device_capability(self._device)
+            if major >= AMPERE:
+                return ""
+            where = f"{self._module.get_device_name(self._device)} (compute capability {major}.{minor})"
+        elif kind == "cpu":
+            where = "a cpu"
+        return f"no tf32 on {where}: it is a format of NVIDIA's tensor cores (Ampere and newer)"
 
-    Not by their `flags` context managers, which set the TF32 and precision flags as well.
-    """
-    onednn: Any = torch.backends.mkldnn  # `enabled` is a property of the module, which the types do not know
-    cudnn: Any = torch.backends.cudnn
-    nnpack: Any = torch.backends.nnpack
-    before = onednn.enabled, cudnn.enabled
-    (nnpack_before,) = nnpack.set_flags(False)
-    onednn.enabled = cudnn.enabled = False
-    try:
-        yield
-    finally:
-        onednn.enabled, cudnn.enabled = before
-        nnpack.set_flags(nnpack_before)
+    def _no_double(self, dtype: str) -> str:
+        if dtype != "float64":
+            return ""
+        if self._device.type == "mps":
+            return f"no float64 on {self.device}: Metal has no such numbers"
+        if self._device.type == "xpu" and not self._module.get_device_properties(self._device).has_fp64:
+            return f"no float64 on {self.device}: this GPU has no such numbers"
+        return ""
+
+    def _no_native(self, variant: str) -> str:
+        if variant != "native" or self._device.type in ("cpu", "cuda"):
+            return ""
+        return f"no `native` on {self.device}: torch cannot do without the vendor's library there"
 
 
 def _clock(device: torch.device) -> Clock:
-    return HostClock() if device.type in ("cpu", "meta") else EventClock(device)
+    return HostClock() if device.type in ("cpu", "meta") else EventClock(TorchQueue(device))
 
 
-def _built_with(pattern: str) -> str:
-    found = re.search(pattern, torch.__config__.show())
-    return found[1] if found else "none"
+def _pci(properties: Any) -> str:
+    """Return "0000:65:00.0", which torch tells since 2.8; the empty string before."""
+    parts = [getattr(properties, f"pci_{part}_id", None) for part in ("domain", "bus", "device")]
+    if None in parts:
+        return ""
+    domain, bus, device = parts
+    return f"{domain:04X}:{bus:02X}:{device:02X}.0"

@@ -11,7 +11,7 @@ from dlbench.ops.matmul import Matmul
 from dlbench.ops.problem import Problem
 from dlbench.timing.clock import Call
 
-DTYPES = ("float32", "float64", "float16", "bfloat16")
+DTYPES = ("float32", "float64", "float16", "bfloat16", "tf32")
 
 
 @implements("matmul", variant="library", dtypes=DTYPES)

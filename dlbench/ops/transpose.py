@@ -1,0 +1,46 @@
+"""The transpose of a matrix, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+
+from dlbench.ops.dtypes import Array
+from dlbench.ops.extent import Extent
+from dlbench.ops.op import Direction, Op, Shape
+
+
+class Transpose(Op):
+    """y[j, i] = x[i, j], x of rows × cols, y contiguous: no operations, one read and one write of each element."""
+
+    name: ClassVar[str] = "transpose"
+    summary: ClassVar[str] = "transpose of a matrix into memory of its own"
+
+    rows: Extent
+    cols: Extent
+
+    def label(self) -> str:
+        """Return "1024×1000"."""
+        return f"{self.rows}×{self.cols}"
+
+    def inputs(self, direction: Direction) -> dict[str, Shape]:  # noqa: ARG002 - forward only
+        """Return x."""
+        return {"x": (self.rows, self.cols)}
+
+    def outputs(self, direction: Direction) -> dict[str, Shape]:  # noqa: ARG002 - forward only
+        """Return y, of cols × rows."""
+        return {"y": (self.cols, self.rows)}
+
+    def flops(self, direction: Direction) -> int:  # noqa: ARG002 - forward only
+        """Return 0."""
+        return 0
+
+    def reduction_length(self, direction: Direction) -> int:  # noqa: ARG002 - forward only
+        """Return 1: nothing is summed."""
+        return 1
+
+    def reference(self, direction: Direction, inputs: Mapping[str, Array]) -> dict[str, Array]:  # noqa: ARG002
+        """Return the transpose, contiguous."""
+        return {"y": np.array(inputs["x"].T, order="C")}
