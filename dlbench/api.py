@@ -14,13 +14,14 @@ from sqlalchemy.engine import make_url
 from dlbench.analysis.peaks import PEAKS_CONFIG, Peaks, find_peaks
 from dlbench.backends.catalogue import backends
 from dlbench.devices.cpu import usable_cores
+from dlbench.devices.datasheet import for_devices
 from dlbench.devices.environment import devices as found_devices
 from dlbench.devices.environment import environment
 from dlbench.errors import StoreError, UserError
 from dlbench.plan.case import Case
 from dlbench.plan.config import Config, load_config
 from dlbench.plan.sweep import cases as planned_cases
-from dlbench.plan.sweep import count, select
+from dlbench.plan.sweep import count, named_devices, select
 from dlbench.results import formats, measurement
 from dlbench.results.digest import Digest, digest_of
 from dlbench.results.store import Store, default_url
@@ -44,6 +45,8 @@ MOST_CASES = 100_000
 
 PEAKS_SECONDS = 30.0
 """What the peaks may take when they are measured before another run."""
+ACCELERATOR_PEAKS_SECONDS = 90.0
+"""The same where an accelerator is among the devices: it is looked at in more number formats."""
 ENDING_SECONDS, ENDING_SECONDS_A_CASE, LONGEST_ENDING = 1.0, 0.03, 6.0
 """Of a budget, what is left for starting, the last visit's overrun and the table: the budget is the whole command's."""
 PEAKS_SHARE = 3
@@ -127,9 +130,9 @@ def plan(
         budget=None if budget is None else _checked(parse_duration, budget),
         precision=None if precision is None else _checked(parse_fraction, precision),
     )
-    wanted = tuple(device) or tuple(config.devices)
-    names = tuple(found.name for found in found_devices()) if "all" in wanted else wanted
-    return Plan(config, names, tuple(only))
+    there = tuple(found.name for found in found_devices())
+    names = named_devices(tuple(device) or config.devices, there)
+    return Plan(config.on(names) if device else config, names, tuple(only))
 
 
 def share_of(text: str | float) -> float:
@@ -183,8 +186,8 @@ def execute(
         unfinished = _unfinished(opened, name) if resume else None
         machine = this_machine(wanted.config.threads)
         budget = wanted.config.measure.budget
-        if peaks and _affords_peaks(wanted.config) and find_peaks(opened, machine.environment) is None:
-            _measure_peaks(opened, wanted.config.threads, machine, observer)
+        if peaks and (unknown := _without_peaks(opened, machine, cases)):
+            _measure_peaks(opened, wanted.config, unknown, machine, observer)
         if budget is not None:
             budget = max(budget / 2, budget - (time.monotonic() - start) - ending_seconds(len(cases)))
         arm = Arm(wanted.config, cases, machine, opened)
@@ -217,23 +220,31 @@ def _unfinished(store: Store, name: str) -> measurement.Run:
     return run
 
 
-def _affords_peaks(config: Config) -> bool:
-    """Return whether measuring the peaks first would leave the run most of its budget."""
+def _without_peaks(store: Store, machine: Machine, cases: Sequence[Case]) -> tuple[str, ...]:
+    """Return the devices of the cases whose peaks nobody has measured yet, of those that are there."""
+    there = [device.name for device in found_devices()]
+    known = find_peaks(store, machine.environment)
+    tried = known.tried if known else frozenset()
+    asked = {case.device for case in cases}
+    return tuple(name for name in there if name in asked and name not in tried)
+
+
+def _measure_peaks(
+    store: Store, config: Config, devices: Sequence[str], machine: Machine, observer: Observer
+) -> None:
+    """Run the built-in peaks config on the devices, if that would leave the run most of its budget."""
+    seconds = PEAKS_SECONDS if list(devices) == ["cpu"] else ACCELERATOR_PEAKS_SECONDS
     budget = config.measure.budget
-    return config.name != PEAKS_CONFIG and (budget is None or budget >= PEAKS_SHARE * PEAKS_SECONDS)
-
-
-def _measure_peaks(store: Store, threads: int | None, machine: Machine, observer: Observer) -> None:
-    """Run the built-in peaks config."""
-    config = load_config(PEAKS_CONFIG, [] if threads is None else [f"threads={threads}"])
-    config = config.with_limits(budget=PEAKS_SECONDS, precision=config.measure.precision)
+    if config.name == PEAKS_CONFIG or (budget is not None and budget < PEAKS_SHARE * seconds):
+        return
+    peaks = load_config(PEAKS_CONFIG, [] if config.threads is None else [f"threads={config.threads}"])
+    peaks = peaks.with_limits(budget=seconds, precision=peaks.measure.precision)
     observer.noted(
-        f"measuring this machine's peaks first, once: at most {PEAKS_SECONDS:.0f} s (--no-peaks leaves it out)"
+        f"measuring this machine's peaks first, once: at most {seconds:.0f} s (--no-peaks leaves it out)"
     )
-    wanted = Plan(config, ("cpu",), ())
-    arm = Arm(config, list(wanted.cases()), machine, store)
+    arm = Arm(peaks, list(Plan(peaks, tuple(devices), ()).cases()), machine, store)
     arm.begin(PEAKS_CONFIG)
-    Session([arm], Silent(), config.measure.budget).measure()
+    Session([arm], Silent(), peaks.measure.budget).measure()
 
 
 def this_machine(threads: int | None = None, installed: Mapping[str, str] | None = None) -> Machine:
@@ -241,6 +252,7 @@ def this_machine(threads: int | None = None, installed: Mapping[str, str] | None
     found = found_devices()
     processor = found[0]
     facts = environment(found, threads or usable_cores(), installed)
+    facts["datasheets"] = for_devices(found)
     return Machine(facts, processor.cores, processor.cache)
 
 

@@ -108,6 +108,9 @@ def run(
     ] = False,
     store: StoreOption = "",
     output: OutputOption = [],  # noqa: B006 - typer copies it
+    parallel: Annotated[
+        bool, typer.Option("--parallel", help="Measure several GPUs at once; one after the other by default.")
+    ] = False,
     peaks: Annotated[
         bool, typer.Option(help="Measure this machine's peaks once, where they are not known yet.")
     ] = True,
@@ -119,7 +122,8 @@ def run(
     from dlbench.results import formats
 
     formats.check(output)
-    plan = api.plan(config, only=only, overrides=set_, device=device, budget=budget, precision=precision)
+    overrides = [*set_, *(["measure.parallel=true"] if parallel else [])]
+    plan = api.plan(config, only=only, overrides=overrides, device=device, budget=budget, precision=precision)
     if dry_run:
         _print_plan(plan)
         return
@@ -171,7 +175,8 @@ def compare(
         ),
     ],
     by: Annotated[
-        str, typer.Option(metavar="FIELD", help="Compare within: device, backend, variant or dtype.")
+        str,
+        typer.Option(metavar="FIELD", help="Compare within: device, backend, variant, dtype, layout, flags."),
     ] = "",
     fail_on: Annotated[
         str | None,

@@ -8,14 +8,17 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from dlbench.backends.catalogue import backends
+from dlbench.devices import nvml
+from dlbench.devices.advice import board_warnings, software_warnings
 from dlbench.devices.cpu import usable_cores
 from dlbench.devices.device import Device
-from dlbench.devices.environment import devices, environment, quietness, warnings
+from dlbench.devices.environment import boards, devices, environment, quietness, warnings
 from dlbench.errors import DlbenchError
 from dlbench.ops.catalogue import ops
 from dlbench.plan.builtin import Kind, builtin_names, builtin_path
 from dlbench.plan.case import Case
 from dlbench.plan.estimate import LOOKED_AT, estimate
+from dlbench.plan.fields import MISSING_GPU
 from dlbench.plan.yaml import load_yaml
 from dlbench.results.store import Store, default_url
 from dlbench.units import format_bytes, format_count, format_duration
@@ -114,7 +117,16 @@ def info_sections() -> dict[str, Row | list[str]]:
         "spread of a fixed loop": f"{quiet.spread:.1%} (95 % over 5 % quantile)",
         "threads used": str(threads),
     }
-    sections["warnings"] = warnings(found, quiet, threads) or ["none"]
+    there = boards(found)
+    for name, board in there.items():
+        sections[name] = _device_facts(next(device for device in found if device.name == name)) | {
+            key: str(value) for key, value in board.settings().items()
+        }
+    sections["warnings"] = [
+        *warnings(found, quiet, threads),
+        *software_warnings(found, facts["software"], nvml.start() or ""),
+        *board_warnings(there),
+    ] or ["none"]
     return sections
 
 
@@ -132,8 +144,13 @@ def _device_facts(device: Device) -> Row:
 
 
 def _backend_facts(name: str, threads: int) -> Row:
+    """Return a backend's versions and flags on the processor, or on the first device that it has, or why it has none."""
     try:
-        return dict(backends()[name].load()("cpu", threads).environment())
+        factory = backends()[name].load()
+        there = factory.devices()
+        if not there:
+            return {"unavailable": factory.why_not(MISSING_GPU)}
+        return dict(factory("cpu" if "cpu" in there else there[0], threads).environment())
     except DlbenchError as error:
         return {"unavailable": str(error)}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from dlbench.statistics import LOW_QUANTILE
 from dlbench.timing.clock import Call
@@ -18,6 +19,7 @@ class FakeClock:
     quantile: float = LOW_QUANTILE
     moment: float = 0.0
     timed: list[int] = field(default_factory=list)
+    observed: dict[str, Any] = field(default_factory=dict)
 
     def time(self, call: Call, calls: int) -> float:
         start = self.moment
@@ -35,3 +37,7 @@ class FakeClock:
 
     def sleep(self, seconds: float) -> None:
         self.moment += seconds
+
+    def observations(self) -> dict[str, Any]:
+        seen, self.observed = self.observed, {}
+        return seen

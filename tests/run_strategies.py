@@ -57,6 +57,7 @@ def measurements(draw: st.DrawFn, key: str) -> Measurement:
             "dtype",
             "direction",
             "layout",
+            "flags",
             "data",
             "backend",
             "variant",

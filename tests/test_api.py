@@ -7,9 +7,9 @@ import torch
 from fakes import FakeClock
 
 import dlbench
-from dlbench.backends.torch.clock import EventClock
 from dlbench.runner.measure import clock_for, measure
 from dlbench.timing.clock import HostClock
+from dlbench.timing.event_clock import EventClock
 
 
 def test_the_public_names_are_a_decision() -> None:

@@ -28,6 +28,7 @@ from dlbench.results.digest import Digest
 
 _COPIED = (
     "op", "problem", "dtype", "direction", "cache", "backend", "variant", "device", "suite", "layer", "data",
+    "layout", "flags",
 )  # fmt: skip
 """What is told of a case."""
 _UNDER_TEST: Mapping[str, tuple[str, ...]] = {"device": ("device", "machine", "driver")}
@@ -141,6 +142,7 @@ def _frame(pool: Pool, cells: Cells, rows: Rows, judged: Judged, by: str) -> pd.
     texts = {name: first[name].astype("string") for name in _COPIED}
     for name in PIVOTED[by]:
         before, after = (base, other) if name == "device" else (first[name], second[name])
+        before, after = (text.where(text != "", "none") for text in (before, after))
         texts[name] = before.where(before == after, before + " → " + after)
     ratio, low, high = (exp(numbers) for numbers in rows.estimates[:3])
     numbers = {

@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 from dlbench.results.measurement import FAILURES, Measurement
-from dlbench.statistics import LOW_QUANTILE, Interval, estimate
-
-MEDIAN = 0.5
-
-
-def headline_quantile(device: str) -> float:
-    """Return the quantile to headline: low on a CPU, where others disturb; else the median."""
-    return LOW_QUANTILE if device.partition(":")[0] == "cpu" else MEDIAN
+from dlbench.statistics import Interval, estimate, headline_quantile
 
 
 def headline(measurement: Measurement) -> Interval | None:

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from dlbench.analysis.headline import headline_quantile
 from dlbench.analysis.sides import Integers, Pool
 from dlbench.results.digest import Digest
 from dlbench.results.measurement import FAILURES
@@ -28,7 +27,7 @@ from dlbench.statistics.comparison import (
     weighted_sum,
     welch,
 )
-from dlbench.statistics.intervals import LOW_QUANTILE, Interval
+from dlbench.statistics.intervals import LOW_QUANTILE, Interval, headline_quantile
 
 MIN_ROUNDS = 4
 """Rounds a side, or shared ones, for a verdict: three against three cannot tell a difference from luck."""

@@ -16,10 +16,11 @@ from dlbench.errors import SelectionError, UserError, nearest
 from dlbench.results.digest import Digest
 from dlbench.results.measurement import INTERLEAVED, Run
 
-FIELDS = ("device", "backend", "variant", "dtype")
+FIELDS = ("device", "backend", "variant", "dtype", "layout", "flags")
 """What `by` can be."""
 IDENTITY = (
     "op", "params", "dtype", "direction", "layout", "cache", "data", "suite", "layer", "backend", "variant", "device",
+    "flags",
 )  # fmt: skip
 """What two cases share that are the same: of two machines too, unlike a run's own numbers and paths."""
 PIVOTED: Mapping[str, tuple[str, ...]] = {
@@ -28,6 +29,8 @@ PIVOTED: Mapping[str, tuple[str, ...]] = {
     "backend": ("backend",),
     "variant": ("backend", "variant"),
     "dtype": ("dtype",),
+    "layout": ("layout",),
+    "flags": ("flags",),
 }
 """The fields in which the two sides of a row may differ."""
 SHORT = 16
@@ -46,11 +49,13 @@ _CAUSES = (
     _Cause(("device",), "devices", "device"),
     _Cause(("backend", "variant"), "variants", "variant"),
     _Cause(("dtype",), "dtypes", "dtype"),
+    _Cause(("layout",), "layouts", "layout"),
+    _Cause(("flags",), "flags", "flags"),
     _Cause(("cache",), "cache states"),
     _Cause(("direction",), "directions"),
     _Cause(("data",), "input data"),
     _Cause(("suite", "layer"), "layers"),
-    _Cause(("op", "params", "layout"), "problems"),
+    _Cause(("op", "params"), "problems"),
 )
 """The nearest first."""
 _SHOWN = 3
@@ -89,8 +94,8 @@ def arrange(digests: Sequence[Digest], by: str, names: Sequence[str]) -> Pool:
     _refuse_twice([digest.run.id for digest in digests])
     if len(digests) < (1 if by else 2):
         raise UserError(
-            "one run is nothing to compare: name two, or what to compare within one with --by device, backend, variant "
-            "or dtype; `dlbench list runs` shows them"
+            "one run is nothing to compare: name two, or what to compare within one with --by device, backend, variant, "
+            "dtype, layout or flags; `dlbench list runs` shows them"
         )
     wanted = [*IDENTITY, "problem", "baseline", "verdict", "reason"]
     cases = pd.concat([digest.cases[wanted] for digest in digests], ignore_index=True)

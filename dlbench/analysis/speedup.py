@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from dlbench.analysis.headline import headline_quantile
 from dlbench.results.measurement import FAILURES, Measurement, Run
-from dlbench.statistics import Interval, ratio
+from dlbench.statistics import Interval, headline_quantile, ratio
 
 ITSELF = Interval(1.0, 1.0, 1.0)
 """The baseline over itself: the one speed-up whose interval has no width."""
@@ -50,10 +49,13 @@ def _baseline(measurement: Measurement, group: Sequence[Measurement]) -> Measure
     """Return the group's baseline: on the same device, or on the only one that has it."""
     case = measurement.case
     candidates = [other for other in group if other.case.implementation == case.baseline]
+    candidates.sort(
+        key=lambda other: len(other.case.flags)
+    )  # the ordinary way of calling it, where there are several
     same_device = [other for other in candidates if other.case.device == case.device]
     if same_device:
         return same_device[0]
-    return candidates[0] if len(candidates) == 1 else None
+    return candidates[0] if len({other.case.device for other in candidates}) == 1 else None
 
 
 def _has_time(measurement: Measurement) -> bool:

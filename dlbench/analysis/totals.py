@@ -10,7 +10,7 @@ import pandas as pd
 
 SHARED = ("suite", "setting", "dtype", "direction", "cache", "data")
 """What the layers of one total have in common."""
-IMPLEMENTATION = ("backend", "variant", "device")
+IMPLEMENTATION = ("backend", "variant", "layout", "flags", "device")
 TYPES: Mapping[str, str] = {
     **dict.fromkeys((*SHARED, *IMPLEMENTATION), "string"),
     **dict.fromkeys(("layers", "problems", "missing"), "Int64"),

@@ -26,7 +26,7 @@ class Conv2d(Op):
     name: ClassVar[str] = "conv2d"
     summary: ClassVar[str] = "2-D convolution"
     directions: ClassVar[tuple[Direction, ...]] = ("forward", "backward_data", "backward_weight")
-    layout: ClassVar[str] = "NCHW"
+    layouts: ClassVar[tuple[str, ...]] = ("NCHW", "NHWC")
 
     n: Extent = 1
     c: Extent

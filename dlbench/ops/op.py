@@ -41,7 +41,13 @@ class Op(BaseModel, ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     directions: ClassVar[tuple[Direction, ...]] = ("forward",)
-    layout: ClassVar[str] = ""
+    layouts: ClassVar[tuple[str, ...]] = ()
+    """Orders of the axes in memory that there are, the op's own first; empty for an op without a choice."""
+
+    @classmethod
+    def own_layout(cls) -> str:
+        """Return the order of the axes in memory where nothing else is asked for."""
+        return cls.layouts[0] if cls.layouts else ""
 
     @abstractmethod
     def label(self) -> str:

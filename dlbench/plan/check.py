@@ -33,6 +33,7 @@ def check(config: Config) -> None:
         kinds = [known[name] for name in sweep.op]
         _check_suite(config, index, sweep)
         _check_directions(config, index, sweep, kinds)
+        _check_layouts(config, index, sweep, kinds)
         _check_zip(config, index, sweep)
         for kind in kinds:
             _check_names(config, index, sweep, kind)
@@ -113,6 +114,14 @@ def _check_directions(config: Config, index: int, sweep: Sweep, kinds: Sequence[
                 raise config.error(
                     ("sweeps", index, "direction"), f"{kind.name} has no direction `{direction}`", has
                 )
+
+
+def _check_layouts(config: Config, index: int, sweep: Sweep, kinds: Sequence[type[Op]]) -> None:
+    for kind in kinds:
+        for layout in sweep.layout or ():
+            if layout not in kind.layouts:
+                has = f"it has {', '.join(kind.layouts)}" if kind.layouts else "it has no choice of layouts"
+                raise config.error(("sweeps", index, "layout"), f"{kind.name} has no layout `{layout}`", has)
 
 
 def _check_zip(config: Config, index: int, sweep: Sweep) -> None:

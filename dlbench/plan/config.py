@@ -10,22 +10,27 @@ from typing import Annotated, Any, Self
 from pydantic import Field, PrivateAttr, Tag, ValidationError, field_validator, model_validator
 from pydantic.types import Discriminator
 
-from dlbench.errors import ConfigError, nearest
+from dlbench.errors import ConfigError, SelectionError, nearest
 from dlbench.plan.builtin import builtin_names, builtin_path
 from dlbench.plan.check import check
 from dlbench.plan.explain import Models, explained
 from dlbench.plan.fields import (
+    DEVICE_WORDS,
     Caches,
     Devices,
     Directions,
     Distributions,
     Dtypes,
+    Launches,
+    Layouts,
     Model,
+    Modes,
     OpNames,
     Scalar,
     Scalars,
     Seconds,
     Share,
+    Switches,
     VariantName,
     Variants,
 )
@@ -70,6 +75,13 @@ class MeasurePolicy(Model):
     )
     visit: Seconds = Field(0.15, description="sampling time of a case in each later round")
     sample: Seconds = Field(0.001, description="shortest sample: calls are batched until they last so long")
+    energy: bool = Field(
+        False, description="joules of a call on an accelerator, once in round 2: takes 2 s a case"
+    )
+    parallel: bool = Field(
+        False,
+        description="several accelerators at once, each with workers of its own; one after the other by default",
+    )
     timeout: Seconds = Field(
         60.0, description="a worker that does not answer for so long is killed, and its case is `timeout`"
     )
@@ -130,6 +142,16 @@ class Sweep(Model):
     direction: Directions = ("forward",)
     cache: Caches = ("hot",)
     data: Distributions = ("normal",)
+    layout: Layouts | None = Field(
+        None, description="order of the axes in memory; the op's own by default: NCHW for a convolution"
+    )
+    launch: Launches = Field(
+        ("eager",), description="graph: replayed from a CUDA graph, so that the host's part is paid once"
+    )
+    cudnn_benchmark: Switches = Field(
+        (False,), description="whether cuDNN tries its algorithms first and keeps the fastest"
+    )
+    mode: Modes = Field(("default",), description="all-plans: every plan that cuDNN has is timed and listed")
     variants: Variants | None = None
     devices: Devices | None = None
     baseline: VariantName | None = None
@@ -204,6 +226,24 @@ class Config(Model):
     def place(self, path: KeyPath) -> str:
         """Return "file:line" of the key at the path, empty for a config that came from no file."""
         return ":".join(str(part) for part in self._document.place(path) if part)
+
+    def on(self, devices: Sequence[str]) -> Config:
+        """Return this config for these devices alone: a sweep keeps those of them that it names, or goes.
+
+        Raises SelectionError when no sweep is left.
+        """
+        wanted = set(devices)
+        sweeps = []
+        for sweep in self.sweeps:
+            kept = tuple(name for name in sweep.devices or () if name in wanted or name in DEVICE_WORDS)
+            if kept or sweep.devices is None:
+                sweeps.append(sweep.model_copy(update={"devices": kept or None}))
+        if not sweeps:
+            named = dict.fromkeys(name for sweep in self.sweeps for name in sweep.devices or ())
+            raise SelectionError(
+                f"no sweep of {self.name} is on {', '.join(devices)}: they name {', '.join(named)}"
+            )
+        return self.model_copy(update={"devices": tuple(devices), "sweeps": tuple(sweeps)})
 
     def with_limits(self, *, budget: float | None, precision: float | None) -> Config:
         """Return this config with the limits given in the place of its own, both of them.

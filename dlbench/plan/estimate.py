@@ -16,6 +16,10 @@ OTHER_FLOPS = 20e9
 """Operations per second of a vectorised variant on a small machine."""
 BANDWIDTH = 5e9
 """Bytes per second of one core."""
+ACCELERATOR = 100
+"""How many times as fast an accelerator is in all of these: a small card's hundreds of GB/s over a core's few."""
+ACCELERATOR_WARM_UP = 0.25
+"""Seconds that a board is kept at work before its samples."""
 UNCOUNTED_CALLS = 5
 """Calls of a visit besides its samples: two to verify, one each to weigh, warm up and calibrate."""
 ROUND_START = 4.0
@@ -48,7 +52,8 @@ def estimate(cases: Iterable[Case], total: int, measure: MeasurePolicy) -> Estim
 
 def _call_seconds(case: Case) -> float:
     rate = NAIVE_FLOPS if case.variant.name == "naive" else OTHER_FLOPS
-    return case.problem.flops / rate + case.problem.traffic / BANDWIDTH
+    seconds = case.problem.flops / rate + case.problem.traffic / BANDWIDTH
+    return seconds if case.device == "cpu" else seconds / ACCELERATOR + ACCELERATOR_WARM_UP / UNCOUNTED_CALLS
 
 
 def memory(problem: Problem) -> int:

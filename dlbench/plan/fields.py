@@ -14,11 +14,17 @@ from dlbench.errors import nearest
 from dlbench.ops.catalogue import ops
 from dlbench.ops.dtypes import DTYPES
 from dlbench.ops.op import DIRECTIONS, DISTRIBUTIONS, Direction, Distribution
-from dlbench.plan.case import Cache
+from dlbench.plan.case import Cache, Launch, Mode
 from dlbench.units import parse_duration, parse_fraction
 
 CACHES: tuple[Cache, ...] = ("hot", "cold")
-DEVICE = r"all|cpu|(cuda|xpu|mps)(:[0-9]+)?"
+LAUNCHES: tuple[Launch, ...] = ("eager", "graph")
+MODES: tuple[Mode, ...] = ("default", "all-plans")
+ALL, ACCELERATORS, GPU = "all", "accelerators", "gpu"
+DEVICE_WORDS = (ALL, ACCELERATORS, GPU)
+"""Every device of the run; those that are no processor; the same, or `cuda:0` where there is none, to say what is missing."""
+MISSING_GPU = "cuda:0"
+DEVICE = r"all|accelerators|gpu|cpu|(cuda|xpu|mps)(:[0-9]+)?"
 VARIANT = r"[A-Za-z0-9_.-]+:[A-Za-z0-9_.-]+"
 LONGEST_SHOWN = 40
 
@@ -120,19 +126,30 @@ def _scalar(value: Any) -> Any:
     return value
 
 
+def _layouts() -> list[str]:
+    """Return every order of axes that some op can have in memory."""
+    return list(dict.fromkeys(layout for op in ops().values() for layout in op.layouts))
+
+
 LIST = Check(_several, _several_schema)
 Scalar = Annotated[int | bool | float | str | None, Check(_scalar, lambda schema: schema)]
 Scalars = Annotated[tuple[Scalar, ...], LIST]
 Seconds = Annotated[float, measured_in(parse_duration, "a duration", "3m")]
 Share = Annotated[float, measured_in(parse_fraction, "a fraction", "1%")]
 VariantName = Annotated[str, text_like(VARIANT, "backend:variant, such as torch:library")]
-DeviceName = Annotated[str, text_like(DEVICE, "a device; write cpu, cuda:0, xpu:0, mps:0 or all")]
+DeviceName = Annotated[
+    str, text_like(DEVICE, "a device; write cpu, cuda:0, xpu:0, mps:0, gpu, accelerators or all")
+]
 Devices = Annotated[tuple[DeviceName, ...], LIST]
 Variants = Annotated[tuple[VariantName, ...], LIST]
 OpNames = Annotated[tuple[Annotated[str, one_of("op", ops)], ...], LIST]
 Dtypes = Annotated[tuple[Annotated[str, one_of("dtype", lambda: DTYPES)], ...], LIST]
 Directions = Annotated[tuple[Annotated[Direction, one_of("direction", lambda: DIRECTIONS)], ...], LIST]
 Caches = Annotated[tuple[Annotated[Cache, one_of("cache state", lambda: CACHES)], ...], LIST]
+Launches = Annotated[tuple[Annotated[Launch, one_of("launch", lambda: LAUNCHES)], ...], LIST]
+Modes = Annotated[tuple[Annotated[Mode, one_of("mode", lambda: MODES)], ...], LIST]
+Layouts = Annotated[tuple[Annotated[str, one_of("layout", _layouts)], ...], LIST]
+Switches = Annotated[tuple[bool, ...], LIST]
 Distributions = Annotated[
     tuple[Annotated[Distribution, one_of("data distribution", lambda: DISTRIBUTIONS)], ...], LIST
 ]

@@ -21,6 +21,8 @@ COLUMNS = (
     "direction",
     "cache",
     "data",
+    "layout",
+    "flags",
     "device",
     "problem",
 )
@@ -116,4 +118,8 @@ def _values(case: Case, column: str) -> list[Any]:
             return [getattr(problem, column)]
         case "layer" | "suite" | "cache" | "device":
             return [getattr(case, column)]
+        case "layout":
+            return [case.layout or problem.op.own_layout()]
+        case "flags":
+            return list(case.flags) or [""]
     return [getattr(problem.op, column)] if column in type(problem.op).model_fields else []

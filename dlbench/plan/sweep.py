@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -14,10 +14,11 @@ from dlbench.errors import ProblemError
 from dlbench.ops.catalogue import ops
 from dlbench.ops.op import Op
 from dlbench.ops.problem import Problem
-from dlbench.plan.case import Case, Variant
+from dlbench.plan.case import Case, Launch, Mode, Variant
 from dlbench.plan.check import check, check_variants, suite_problems
 from dlbench.plan.config import Config, Sweep
 from dlbench.plan.explain import wording
+from dlbench.plan.fields import ACCELERATORS, ALL, GPU, MISSING_GPU
 from dlbench.plan.select import select
 from dlbench.plan.yaml import KeyPath
 
@@ -50,7 +51,7 @@ def _count(config: Config, index: int, devices: Sequence[str]) -> int:
         starts = len(suite_problems(config, index)) if sweep.suite is not None else 1
         sources = starts * math.prod(len(axis) for axis in _axes(sweep))
     crossed = (sweep.op, sweep.dtype, sweep.direction, sweep.cache, sweep.data)
-    places = len(_variants(config, sweep)) * len(_devices(sweep, devices))
+    places = len(_variants(config, sweep)) * len(_devices(sweep, devices)) * len(_ways(sweep))
     return sources * places * math.prod(len(axis) for axis in crossed)
 
 
@@ -72,7 +73,7 @@ def _cases(config: Config, devices: Sequence[str]) -> Iterator[Case]:
         for group in _groups(config, index, devices):
             shared = group[0].group
             for case in group:
-                mark = hash((shared, case.variant, case.device))
+                mark = hash((shared, case.variant, case.device, case.layout, case.flags))
                 if mark not in seen:
                     seen.add(mark)
                     yield case
@@ -82,7 +83,7 @@ def _groups(config: Config, index: int, devices: Sequence[str]) -> Iterator[list
     """Return the cases of each problem and cache state, which all variants and devices share."""
     sweep = config.sweeps[index]
     variants = [Variant(*name.split(":", 1)) for name in _variants(config, sweep)]
-    places = list(itertools.product(_devices(sweep, devices), variants))
+    places = list(itertools.product(_devices(sweep, devices), variants, _ways(sweep)))
     if not places:
         return
     baseline = sweep.baseline or config.baseline or ""
@@ -97,8 +98,21 @@ def _groups(config: Config, index: int, devices: Sequence[str]) -> Iterator[list
         ):
             problem = Problem(op, dtype, direction, data)
             yield [
-                Case(problem, variant, device, cache, source.suite, source.layer, source.count, baseline)
-                for device, variant in places
+                Case(
+                    problem,
+                    variant,
+                    device,
+                    cache,
+                    source.suite,
+                    source.layer,
+                    source.count,
+                    baseline,
+                    "" if way.layout == kind.own_layout() else way.layout,
+                    way.launch,
+                    way.mode,
+                    way.cudnn_benchmark,
+                )
+                for device, variant, way in places
             ]
 
 
@@ -116,12 +130,34 @@ def _op(config: Config, path: KeyPath, kind: type[Op], source: _Source) -> Op:
     raise ProblemError(f"{place}{layer}{problem}")
 
 
+class _Way(NamedTuple):
+    """How the calls of a case are made, besides by which variant."""
+
+    layout: str
+    launch: Launch
+    mode: Mode
+    cudnn_benchmark: bool
+
+
+def _ways(sweep: Sweep) -> list[_Way]:
+    layouts = sweep.layout or ("",)
+    return [_Way(*way) for way in itertools.product(layouts, sweep.launch, sweep.mode, sweep.cudnn_benchmark)]
+
+
 def _variants(config: Config, sweep: Sweep) -> Sequence[str]:
     return sweep.variants or config.variants or ()
 
 
 def _devices(sweep: Sweep, devices: Sequence[str]) -> Sequence[str]:
-    return devices if sweep.devices is None or "all" in sweep.devices else sweep.devices
+    """Return the sweep's devices; `devices` are the run's, which its words choose from."""
+    return devices if sweep.devices is None else named_devices(sweep.devices, devices)
+
+
+def named_devices(names: Sequence[str], devices: Sequence[str]) -> tuple[str, ...]:
+    """Return what a list of devices and words (`all`, `accelerators`, `gpu`) stands for where there are these devices."""
+    there = tuple(name for name in devices if name != "cpu")
+    words = {ALL: tuple(devices), ACCELERATORS: there, GPU: there or (MISSING_GPU,)}
+    return tuple(dict.fromkeys(name for word in names for name in words.get(word, (word,))))
 
 
 def _axes(sweep: Sweep) -> list[Sequence[dict[str, Any]]]:

@@ -18,7 +18,7 @@ class Field:
     """A column of the console table.
 
     `keep` orders which stay when the terminal is narrow: 0 always, then the lowest. `spread` is an interval's
-    half width, which stands behind the value.
+    half width, which stands behind the value. With `only_if_varied`, a column of one and the same word is left out.
     """
 
     heading: str
@@ -26,10 +26,13 @@ class Field:
     keep: int = 0
     left: bool = False
     spread: Callable[[Row], str] = lambda _: ""
+    only_if_varied: bool = False
 
     def column(self, table: Sequence[Row]) -> list[str]:
-        """Return the column's cells, all of one width, the heading first; empty when every cell is."""
+        """Return the column's cells, all of one width, the heading first; empty when every cell is, or none says more."""
         values = [self.cell(row) for row in table]
+        if self.only_if_varied and len(set(values) - {""}) < 2:
+            return []
         spreads = [self.spread(row) for row in table]
         if not any(values):
             return []
@@ -80,11 +83,22 @@ def _median(row: Row) -> str:
     return "" if row["median_us"] is None else format_duration(row["median_us"] * 1e-6)
 
 
-def _share(row: Row) -> str:
-    percent = row["peak_pct"]
-    if percent is None:
-        return ""
-    return f"{percent:.0f}%" if percent >= 9.95 else f"{percent:.1f}%"
+def _share(name: str) -> Callable[[Row], str]:
+    def cell(row: Row) -> str:
+        percent = row[name]
+        if percent is None:
+            return ""
+        return f"{percent:.0f}%" if percent >= 9.95 else f"{percent:.1f}%"
+
+    return cell
+
+
+def _host(row: Row) -> str:
+    return "" if row["host_us"] is None else format_duration(row["host_us"] * 1e-6)
+
+
+def _energy(row: Row) -> str:
+    return "" if row["energy_j"] is None else significant(row["energy_j"])
 
 
 def _error(row: Row) -> str:
@@ -109,12 +123,18 @@ def _text(name: str) -> Callable[[Row], str]:
 
 FIELDS: tuple[Field, ...] = (
     Field("", variant, left=True),
-    Field("device", _text("device"), left=True),
+    Field("layout", _text("layout"), left=True, only_if_varied=True),
+    Field("flags", _text("flags"), left=True),
+    Field("device", _text("device"), left=True, only_if_varied=True),
     Field("time", time, spread=lambda row: spread(row["time_low_us"], row["time_high_us"])),
     Field("median", _median, keep=4),
     Field("GFLOP/s", _number("gflops"), keep=1),
     Field("GB/s", _number("gbps"), keep=3),
-    Field("peak", _share, keep=2),
+    Field("peak", _share("peak_pct"), keep=2),
+    Field("sheet", _share("datasheet_pct"), keep=5),
+    Field("host", _host, keep=6),
+    Field("J", _energy, keep=6),
+    Field("GFLOP/J", _number("gflop_per_j"), keep=7),
     Field("bound", _text("bound"), keep=8, left=True),
     Field("FLOP/B", _number("intensity"), keep=9),
     Field("speedup", _speedup, spread=lambda row: spread(row["speedup_low"], row["speedup_high"])),

@@ -34,7 +34,7 @@ FAILED = "✗"
 DOUBTFUL = "~"
 """Before a time that was measured, but noisily."""
 STYLES = {"slower": "red", "faster": "green", "same": "dim", "inconclusive": "yellow"}
-_FACTS = ("dtype", "direction", "cache", "data", "implementation", "device")
+_FACTS = ("dtype", "direction", "cache", "data", "implementation", "layout", "flags", "device")
 """What is told of a case beside its name: above the table where all rows share it."""
 
 
@@ -154,7 +154,11 @@ def _names(comparison: Comparison, table: Sequence[Row]) -> tuple[list[str], lis
     """Return what each row is called, and the facts that all rows share."""
     facts = [_facts(comparison, row) for row in table]
     varying = [name for name in _FACTS if len({told[name] for told in facts}) > 1]
-    shared = [facts[0][name] for name in _FACTS if name not in varying and facts[0][name]]
+    shared = [
+        facts[0][name]
+        for name in _FACTS
+        if name not in varying and name != "layout" and facts[0][name]  # all have the usual one
+    ]
     titles = _titles(table)
     names = [
         " · ".join(filter(None, (title, *(told[name] for name in varying))))
@@ -173,6 +177,8 @@ def _facts(comparison: Comparison, row: Row) -> dict[str, str]:
         "cache": row["cache"],
         "data": "" if row["data"] == "normal" else f"{row['data']} data",
         "implementation": implementation,
+        "layout": row["layout"],
+        "flags": row["flags"],
         "device": row["device"],
     }
     return told | ({by: ""} if by in told else {})

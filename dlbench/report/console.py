@@ -14,6 +14,7 @@ from rich.text import Text
 from dlbench.analysis.totals import SHARED, totals
 from dlbench.report.cells import FIELDS, WANTED, Row, printable, rate, time, variant
 from dlbench.report.footer import print_footer, repeated_reasons
+from dlbench.report.plans import plan_lines
 from dlbench.results.formats.rows import rows
 from dlbench.results.measurement import FAILURES, Run
 from dlbench.units import significant
@@ -53,6 +54,8 @@ def print_table(console: Console, run: Run, frame: pd.DataFrame, *, stored: str 
         for index, mark in zip(members, marks, strict=True):
             _print(console, _line(columns.line(index + 1), table[index], mark))
             _print_reason(console, table[index], told_below)
+            for line in plan_lines(run.measurements[index]):
+                _print(console, Text(f"    {line}", style="dim"))
     _print_totals(console, totals(frame))
     print_footer(console, run, table, stored=stored)
 
@@ -76,9 +79,7 @@ class _Columns:
 
 def _fitting(table: Sequence[Row], width: int) -> _Columns:
     """Return the columns that fit: as many as there is room for, the wanted ones closer if need be."""
-    several_devices = len({row["device"] for row in table}) > 1
-    fields = [field for field in FIELDS if several_devices or field.heading != "device"]
-    columns = [(field.keep, cells) for field in fields if (cells := field.column(table))]
+    columns = [(field.keep, cells) for field in FIELDS if (cells := field.column(table))]
     keeps = sorted({keep for keep, _ in columns}, reverse=True)
     spacious = [(keep, 2) for keep in keeps if keep >= WANTED]
     tight = [(keep, 1) for keep in keeps if keep <= WANTED]
@@ -144,7 +145,14 @@ def _print_totals(console: Console, sums: pd.DataFrame) -> None:
 
 def _network_lines(network: Sequence[dict[str, Any]]) -> list[Text]:
     several_devices = len({row["device"] for row in network}) > 1
-    names = [variant(row) + (f" on {row['device']}" if several_devices else "") for row in network]
+    several_layouts = len({row["layout"] for row in network}) > 1
+    names = [
+        variant(row)
+        + (f" {printable(row['layout'])}" if several_layouts else "")
+        + (f" {printable(row['flags'])}" if row["flags"] else "")
+        + (f" on {row['device']}" if several_devices else "")
+        for row in network
+    ]
     width = max(map(len, names))
     times = [row["time_us"] for row in network]
     comparable = len(times) > 1 and None not in times

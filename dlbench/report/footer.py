@@ -64,7 +64,9 @@ def _advice(run: Run, table: Sequence[Row]) -> list[str]:
         )
     timed = any(row["time_us"] is not None for row in table)
     if timed and all(row["peak_pct"] is None for row in table):
-        lines.append("The share of peak is unknown: `dlbench run peaks` measures this machine's peaks.")
+        lines.append(
+            "The share of the measured peak is unknown: `dlbench run peaks` measures this machine's peaks."
+        )
     return lines
 
 

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from dlbench.results.measurement import CaseRecord, Visit
-from dlbench.statistics import LOW_QUANTILE, quantile
+from dlbench.statistics import headline_quantile, quantile
 from dlbench.units import format_duration
 
 PLAIN_EVERY = 10
@@ -24,7 +24,8 @@ def describe(case: CaseRecord) -> str:
 
 def result(case: CaseRecord, visit: Visit) -> str:
     """Return a visit's outcome in few words."""
-    outcome = format_duration(quantile(visit.samples, LOW_QUANTILE)) if visit.samples else visit.verdict
+    quick = headline_quantile(case.device)
+    outcome = format_duration(quantile(visit.samples, quick)) if visit.samples else visit.verdict
     return f"{describe(case)}: {outcome}"
 
 

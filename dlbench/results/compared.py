@@ -31,6 +31,8 @@ COMPARED: tuple[Column, ...] = (
     Column("suite", "text", "", "the list of real problems that this one comes from"),
     Column("layer", "text", "", "its name in the suite"),
     Column("data", "text", "", "distribution of the random inputs"),
+    Column("layout", "text", "", "order of the axes in memory; `a → b` where these are compared"),
+    Column("flags", "text", "", "out of the ordinary in how it was called; `a → b` where these are compared"),
     Column("base", "text", "", "what is compared with"),
     Column("other", "text", "", "what is compared"),
     Column(

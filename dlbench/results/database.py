@@ -10,12 +10,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from platformdirs import user_data_path
-from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, make_url, select
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    create_engine,
+    event,
+    insert,
+    inspect,
+    make_url,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from dlbench.errors import StoreError
-from dlbench.results.schema import METADATA, SCHEMA, VERSION
+from dlbench.results.schema import METADATA, SCHEMA, UPGRADES, VERSION
 
 ADDRESS_VARIABLE = "DLBENCH_STORE"
 BUSY_SECONDS = 30.0
@@ -88,6 +100,8 @@ class Database:
                     METADATA.create_all(connection)
                     connection.execute(insert(SCHEMA).values(version=VERSION))
                     version = VERSION
+        if version in UPGRADES:
+            version = self._upgraded()
         if version != VERSION:
             raise StoreError(
                 f"{self.name}: the store has schema version {version}, this dlbench reads version {VERSION}; "
@@ -98,6 +112,16 @@ class Database:
                 )
                 + ", or name another store with --store"
             )
+
+    def _upgraded(self) -> int:
+        """Bring the tables of an older version up to date, step by step, and return the version they have then."""
+        with self.writing() as connection:
+            version = self._version(connection) or VERSION  # another process may have been quicker
+            while version in UPGRADES:
+                connection.execute(text(UPGRADES[version]))
+                version += 1
+                connection.execute(update(SCHEMA).values(version=version))
+            return version
 
     def _version(self, connection: Connection) -> int | None:
         """Return the schema version, None for a database that is still empty."""

@@ -50,27 +50,35 @@ COLUMNS: tuple[Column, ...] = (
     Column("data", "text", "", "distribution of the random inputs"),
     Column("backend", "text", "", "the framework"),
     Column("variant", "text", "", "the way in which the framework computes the op"),
+    Column(
+        "flags",
+        "text",
+        "",
+        "out of the ordinary in how it was called: cudnn.benchmark, graph (replayed), all-plans",
+    ),
     Column("device", "text", "", "where it ran"),
     Column(
         "time_us",
         "number",
         "µs",
-        "headline time of one call: the low quantile of the pooled samples on a CPU",
+        "headline time of one call: the low quantile of the pooled samples on a CPU, their median on an accelerator",
     ),
     Column("time_low_us", "number", "µs", "lower end of its 95 % interval"),
     Column("time_high_us", "number", "µs", "upper end of its 95 % interval"),
     Column("median_us", "number", "µs", "median of the rounds' medians"),
-    Column("host_us", "number", "µs", "host time of one call, on an accelerator"),
+    Column("host_us", "number", "µs", "the host's time to issue one call, on an accelerator"),
     Column("gflops", "number", "GFLOP/s", "10⁹ counted operations per second, from time_us"),
     Column("gbps", "number", "GB/s", "10⁹ compulsory bytes per second, from time_us"),
     Column("intensity", "number", "FLOP/B", "counted operations per compulsory byte"),
     Column("peak_pct", "number", "%", "share of the measured roof at that intensity"),
+    Column("datasheet_pct", "number", "%", "share of the datasheet's roof at that intensity"),
     Column("bound", "text", "", "which roof is lower there: compute or memory"),
     Column("speedup", "number", "×", "the baseline's time over this time"),
     Column("speedup_low", "number", "×", "lower end of its 95 % interval, from paired rounds"),
     Column("speedup_high", "number", "×", "upper end of its 95 % interval"),
     Column("peak_memory_mib", "number", "MiB", "most memory held at once: inputs, outputs and workspace"),
-    Column("energy_j", "number", "J", "energy of one call"),
+    Column("energy_j", "number", "J", "energy of one call, of the whole board"),
+    Column("gflop_per_j", "number", "GFLOP/J", "10⁹ counted operations per joule"),
     Column(
         "max_rel_error",
         "number",
@@ -89,7 +97,8 @@ class CaseRecord:
     """A case as it is kept: plain values, so that reading results needs no op and no framework.
 
     `key` identifies the case, `group` those that were sampled in turn with it; `flops` and `traffic` (bytes)
-    are those of one call; `baseline` is `backend:variant` or empty.
+    are those of one call; `baseline` is `backend:variant` or empty; `flags` say what is out of the ordinary in how the
+    calls were made, such as `cudnn.benchmark` or `graph`, with spaces between.
     """
 
     key: str
@@ -111,6 +120,7 @@ class CaseRecord:
     baseline: str
     flops: int
     traffic: int
+    flags: str = ""
 
     @property
     def implementation(self) -> str:

@@ -7,6 +7,9 @@ names carry a prefix because a PostgreSQL database is often shared.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -20,8 +23,13 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION = 1
+VERSION = 2
 """Raised by one whenever a table changes in a way that an older dlbench cannot read."""
+
+UPGRADES: Mapping[int, str] = MappingProxyType(
+    {1: "ALTER TABLE dlbench_cases ADD COLUMN flags TEXT NOT NULL DEFAULT ''"}
+)
+"""What makes each older version the next one, in place."""
 
 # SQLite numbers rows by itself only where the primary key is INTEGER, which there has 64 bits too.
 _Id = BigInteger().with_variant(Integer(), "sqlite")
@@ -68,6 +76,7 @@ CASES = Table(
     Column("baseline", Text, nullable=False),
     Column("flops", Text, nullable=False),
     Column("traffic", Text, nullable=False),
+    Column("flags", Text, nullable=False, server_default=""),
     Column("verdict", Text),
     Column("reason", Text),
     UniqueConstraint("run", "key"),

@@ -128,7 +128,7 @@ def record_of(case: Case) -> CaseRecord:
         count=case.count,
         dtype=problem.dtype,
         direction=problem.direction,
-        layout=problem.op.layout,
+        layout=case.layout or problem.op.own_layout(),
         cache=case.cache,
         data=problem.data,
         backend=case.variant.backend,
@@ -137,4 +137,5 @@ def record_of(case: Case) -> CaseRecord:
         baseline=case.baseline,
         flops=problem.flops,
         traffic=problem.traffic,
+        flags=" ".join(case.flags),
     )

@@ -26,11 +26,17 @@ class Crew:
         self._refusals: dict[Seat, Failed] = {}
         self._environments: dict[Seat, Mapping[str, str]] = {}
         self._asked: Seat | None = None
+        self._closed = False
 
     @property
     def environments(self) -> Mapping[Seat, Mapping[str, str]]:
         """Versions and flags of every backend that has started, by seat."""
         return self._environments
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has been sent home; it hires nobody then."""
+        return self._closed
 
     def staff(self, seats: Iterable[Seat]) -> None:
         """Start a worker for every seat."""
@@ -48,6 +54,8 @@ class Crew:
 
         The worker that was asked before must be asleep by then, if it is another one.
         """
+        if self._closed:
+            return Failed("failed", "the run was interrupted", lost=True)
         if self._asked not in (None, seat):
             self._tell(self._asked, Settle())
         self._asked = seat
@@ -75,6 +83,7 @@ class Crew:
 
     def close(self) -> None:
         """End every worker."""
+        self._closed = True
         for seat in list(self._workers):
             self._dismiss(seat)
 

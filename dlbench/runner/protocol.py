@@ -37,11 +37,12 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """Allocate, verify, warm up and calibrate a case."""
+    """Allocate, verify, warm up and calibrate a case; `weigh` its memory; measure its `energy`, which takes seconds."""
 
     case: Case
     warm_up: float
-    measure_memory: bool = True
+    weigh: bool = True
+    energy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +78,25 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A case is right and warm; `peak_memory` in bytes, None where it cannot be told."""
+    """A case is right and warm; `peak_memory` in bytes, None where it cannot be told; `details` as the call tells them."""
 
     calls: int
     max_rel_error: float
     peak_memory: int | None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """The samples of one turn: seconds per call, how many were disturbed, and what was read beside them."""
+    """The samples of one turn: seconds per call, how many were disturbed, and what was read beside them.
+
+    `throttled` says why the device was slowed down all the time, empty where it was not.
+    """
 
     seconds: tuple[float, ...]
     disturbed: int
     conditions: Mapping[str, Any] = field(default_factory=dict)
+    throttled: str = ""
 
 
 @dataclass(frozen=True, slots=True)

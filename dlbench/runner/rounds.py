@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 from dlbench.plan.case import Case
 from dlbench.plan.estimate import memory
@@ -53,7 +55,7 @@ class Standing:
     def half_width(self, precision: Precision) -> float:
         """Return the interval's half width over the value; the bootstrap behind it runs once a visit."""
         if self._width[0] != len(self.visits):
-            self._width = (len(self.visits), precision.half_width(self.rounds))
+            self._width = (len(self.visits), precision.on(self.case.device).half_width(self.rounds))
         return self._width[1]
 
 
@@ -149,11 +151,30 @@ def _memory(group: Sequence[Standing]) -> int:
     return memory(group[0].case.problem) * len({standing.seat for standing in group})
 
 
-def merged(readings: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return the conditions of a visit from those of its turns: switches and steal add up, the rest is the largest."""
+def merged(readings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the conditions of a visit from those of its turns.
+
+    Switches, steal and discarded samples add up, of clocks the lowest counts, of the host's time the median, of texts each
+    different one; of all else the largest.
+    """
     names = dict.fromkeys(name for reading in readings for name in reading)
-    adds = {"switches", "steal"}
-    return {
-        name: (sum if name in adds else max)(reading[name] for reading in readings if name in reading)
-        for name in names
+    return {name: _merged(name, [reading[name] for reading in readings if name in reading]) for name in names}
+
+
+def _merged(name: str, values: Sequence[Any]) -> Any:
+    if all(isinstance(value, str) for value in values):
+        return "; ".join(dict.fromkeys(values))
+    merge: Callable[[Sequence[Any]], Any] = _MERGES.get(name, max)
+    return merge(values)
+
+
+_MERGES: Mapping[str, Callable[[Sequence[Any]], Any]] = MappingProxyType(
+    {
+        "switches": sum,
+        "steal": sum,
+        "discarded": sum,
+        "sm_clock_mhz": min,
+        "host_us": statistics.median,
+        "power_w": statistics.median,
     }
+)

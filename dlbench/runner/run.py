@@ -6,11 +6,14 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from dlbench.devices.cpu import available_memory
 from dlbench.plan.config import MeasurePolicy
+from dlbench.results.measurement import Visit
 from dlbench.runner.arm import Arm
 from dlbench.runner.crew import Crew, Hire
+from dlbench.runner.lanes import Tell, side_by_side
 from dlbench.runner.observer import Observer
 from dlbench.runner.protocol import Assignment, Seat
 from dlbench.runner.rounds import (
@@ -34,8 +37,23 @@ DEFAULT_ROUNDS = 10
 """Most rounds where none are asked for and no budget ends the run."""
 MOST_ROUNDS = 10_000
 """Where the budget alone ends the run: more rounds than a day has time for."""
+ENERGY_ROUND = 2
+"""Round 1 is to be over soon, and energy takes two seconds a case."""
 MEMORY_SHARE = 4
 """The problems of one sitting may hold a quarter of the free memory: frameworks keep as much again for themselves."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Lane:
+    """Groups whose cases are visited one after the other, and the workers for them."""
+
+    groups: list[list[Standing]]
+    crew: Crew
+
+    @property
+    def device(self) -> str:
+        """The device of the first case; with one lane there may be others."""
+        return self.groups[0][0].case.device
 
 
 @dataclass
@@ -99,21 +117,53 @@ class Session:
 
     def _round(self, number: int, groups: Sequence[list[Standing]]) -> None:
         self.observer.round_started(number, sum(map(len, groups)), self._left())
-        crew = Crew(self._assignment, self.hire)
         start = self.now()
+        lanes = [_Lane(mine, Crew(self._assignment, self.hire)) for mine in self._lanes(groups)]
         try:
-            crew.staff(standing.seat for group in groups for standing in group)
+            for lane in lanes:
+                lane.crew.staff(standing.seat for group in lane.groups for standing in group)
             self._round_start = self.now() - start
             for arm in self.arms:
-                arm.learn(crew.environments)
-            cases = sum(map(len, groups))
+                arm.learn({seat: facts for lane in lanes for seat, facts in lane.crew.environments.items()})
+            cases = max(sum(map(len, lane.groups)) for lane in lanes)
             seconds = self._visit_seconds(number, cases)
-            for bundle in sittings(groups, seconds, available_memory() // MEMORY_SHARE):
-                self._sit(crew, VisitPolicy(seconds, self._timeout(), number), bundle)
+            self._visit_lanes(lanes, number, seconds)
             self._overhead = max(0.0, self.now() - start - seconds * cases)
         finally:
-            crew.close()
+            for lane in lanes:
+                lane.crew.close()
         self.observer.round_ended(number, self.arms[0].run_id)
+
+    def _lanes(self, groups: Sequence[list[Standing]]) -> list[list[list[Standing]]]:
+        """Return the groups as they follow one another: all in one lane, or with `parallel` a lane for each device."""
+        if not self._measure.parallel:
+            return [list(groups)]
+        devices = sorted({standing.case.device for group in groups for standing in group})
+        on = {
+            device: [[one for one in group if one.case.device == device] for group in groups]
+            for device in devices
+        }
+        return [[group for group in mine if group] for mine in on.values()]
+
+    def _visit_lanes(self, lanes: Sequence[_Lane], number: int, seconds: float) -> None:
+        """Visit the lanes together, but the processor's before the others: they need it to issue their work."""
+        first = [lane for lane in lanes if lane.device == "cpu" or len(lanes) == 1]
+        for lane in first:
+            self._visit_lane(lane, number, seconds, lambda entry: entry())
+        others = [lane for lane in lanes if lane not in first]
+
+        def stop() -> None:
+            for lane in others:
+                lane.crew.close()
+
+        side_by_side([partial(self._visit_lane, lane, number, seconds) for lane in others], stop)
+
+    def _visit_lane(self, lane: _Lane, number: int, seconds: float, tell: Tell) -> None:
+        for bundle in sittings(lane.groups, seconds, available_memory() // MEMORY_SHARE):
+            if lane.crew.closed:
+                return
+            energy = self._measure.energy and number == ENERGY_ROUND
+            self._sit(lane.crew, VisitPolicy(seconds, self._timeout(), number, energy), bundle, tell)
 
     def _visit_seconds(self, number: int, cases: int) -> float:
         measure, left = self._measure, self._left()
@@ -124,14 +174,23 @@ class Session:
         wanted = max(1, self._precision.min_rounds - number + 1)
         return visit_seconds(measure.visit, self._overhead, cases, left, wanted)
 
-    def _sit(self, crew: Crew, policy: VisitPolicy, bundle: Sequence[list[Standing]]) -> None:
+    def _sit(self, crew: Crew, policy: VisitPolicy, bundle: Sequence[list[Standing]], tell: Tell) -> None:
         affordable = self._affordable(bundle, policy.seconds)
         if not affordable:
             return
-        sitting = Sitting(crew, affordable, policy, self._announce, self._in_time, self.now)
-        for standing, visit in sitting.run():
-            record = self.arms[standing.arm].keep(standing, visit, self._elapsed())
-            self.observer.visited(record, visit)
+
+        def announce(standing: Standing) -> None:
+            tell(partial(self._announce, standing))
+
+        seen = Sitting(crew, affordable, policy, announce, self._in_time, self.now).run()
+        if crew.closed:  # it was interrupted, and its workers' end is no verdict on their cases
+            return
+        for standing, visit in seen:
+            tell(partial(self._keep, standing, visit))
+
+    def _keep(self, standing: Standing, visit: Visit) -> None:
+        record = self.arms[standing.arm].keep(standing, visit, self._elapsed())
+        self.observer.visited(record, visit)
 
     def _announce(self, standing: Standing) -> None:
         self.observer.visiting(self.arms[standing.arm].records[standing.case.key])

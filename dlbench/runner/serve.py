@@ -33,7 +33,10 @@ def main(descriptor: int, parent: int) -> None:
             raise TypeError(f"not an assignment: {assignment!r}")
         bench = _start(assignment, pipe)
         while bench is not None and not isinstance(request := pipe.recv(), Stop | Assignment):
-            pipe.send(bench.serve(request))
+            reply = bench.serve(request)
+            pipe.send(reply)
+            if isinstance(reply, Failed) and reply.lost:
+                return  # a poisoned context fails whatever comes next
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 
@@ -65,8 +68,7 @@ def _set_aside_what_was_imported() -> None:
 def _backend(assignment: Assignment) -> Backend:
     factory = backends()[assignment.backend].load()
     if assignment.device not in factory.devices():
-        where = ", ".join(factory.devices())
-        raise UnsupportedError(f"{assignment.backend} computes on {where} here, not on {assignment.device}")
+        raise UnsupportedError(factory.why_not(assignment.device))
     return factory(assignment.device, assignment.threads)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from dlbench.results.measurement import Verdict
 from dlbench.runner.rounds import Standing
+from dlbench.statistics import headline_quantile
 from dlbench.statistics.disturbance import disturbance
 from dlbench.timing.stopping import Precision
 from dlbench.units import format_duration
@@ -31,7 +32,9 @@ def conclude(standing: Standing, run: Circumstances) -> tuple[Verdict, str]:
     rounds = standing.rounds
     if not rounds:
         return "unconverged", f"not measured: {_why_it_ended(run, 0)} first"
-    met = run.precision.met(rounds)
+    met = run.precision.on(standing.case.device).met(rounds)
+    if slowed := _throttling(standing):
+        return "throttled", slowed
     if seen := _noise(standing, run, met=met):
         return "noisy", seen
     if met:
@@ -47,13 +50,22 @@ def _noise(standing: Standing, run: Circumstances, *, met: bool) -> str:
 
     Two speeds, a drift or a heavy disturbance count even where the interval is narrow: it would be a tight wrong number.
     """
-    pattern = disturbance(standing.rounds, run.precision.quantile)
+    pattern = disturbance(standing.rounds, headline_quantile(standing.case.device))
     taken = sum(len(samples) for samples in standing.rounds)
     disturbed = sum(visit.disturbed for visit in standing.visits) / taken
     if disturbed > MOSTLY and not met:
         preempted = f"{_width_text(standing, run)}, {_preemption(standing, disturbed, run.cores)}"
         return f"{pattern}; {preempted}" if pattern else preempted
     return pattern
+
+
+def _throttling(standing: Standing) -> str:
+    """Return why the device was slowed down in most of the case's rounds, the empty string where it was not."""
+    sampled = [visit for visit in standing.visits if visit.samples]
+    slowed = [visit.reason for visit in sampled if visit.verdict == "throttled"]
+    if len(slowed) <= MOSTLY * len(sampled):
+        return ""
+    return f"in {len(slowed)} of {len(sampled)} rounds: {slowed[-1]}"
 
 
 def _width_text(standing: Standing, run: Circumstances) -> str:

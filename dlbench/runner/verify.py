@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dlbench.backends.backend import Backend
-from dlbench.ops.dtypes import Array
+from dlbench.ops.dtypes import DTYPES, Array
 from dlbench.ops.problem import Problem
 from dlbench.ops.tolerance import tolerance
 from dlbench.timing.clock import Call
@@ -81,10 +81,9 @@ class Verifier:
         return max(self._error(name, values) for name, values in found.items()) if found else 0.0
 
     def _on_host(self, backend: Backend, name: str, shape: tuple[int, ...], output: Any) -> Array:
-        if backend.dtype(output) != self.problem.dtype:
-            raise WrongAnswerError(
-                f"output {name} is {backend.dtype(output)} instead of {self.problem.dtype}"
-            )
+        stored = DTYPES[self.problem.dtype].storage
+        if backend.dtype(output) != stored:
+            raise WrongAnswerError(f"output {name} is {backend.dtype(output)} instead of {stored}")
         values = backend.host(output)
         if values.shape != shape:
             raise WrongAnswerError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from dlbench.results.measurement import TURNS, Visit
 from dlbench.runner.crew import Crew
@@ -27,6 +28,7 @@ class VisitPolicy:
     seconds: float
     timeout: float
     round: int
+    energy: bool = False
 
     @property
     def passes(self) -> int:
@@ -44,7 +46,8 @@ class _Seen:
     samples: list[float] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     disturbed: int = 0
-    conditions: list[dict[str, float]] = field(default_factory=list)
+    conditions: list[dict[str, Any]] = field(default_factory=list)
+    throttled: list[str] = field(default_factory=list)
     duration: float = 0.0
     sampled: float = 0.0
     turns: int = 0
@@ -105,7 +108,7 @@ class Sitting:
     def _prepare(self, seen: _Seen) -> None:
         policy = self._policy
         request = Prepare(
-            seen.standing.case, policy.seconds * WARM_UP_SHARE, measure_memory=policy.round == 1
+            seen.standing.case, policy.seconds * WARM_UP_SHARE, weigh=policy.round == 1, energy=policy.energy
         )
         reply = self._crew.ask(seen.standing.seat, request, policy.timeout)
         if isinstance(reply, Prepared):
@@ -127,6 +130,7 @@ class Sitting:
             seen.turns += 1
             seen.disturbed += reply.disturbed
             seen.conditions.append(dict(reply.conditions))
+            seen.throttled += [reply.throttled] if reply.throttled else []
         elif isinstance(reply, Failed):
             self._fail(seen, reply)
 
@@ -144,13 +148,20 @@ class Sitting:
             failure = seen.failure
             return Visit(number, verdict=failure.verdict, reason=failure.reason, duration=duration)
         prepared = seen.prepared
+        throttled = len(seen.throttled) > seen.turns / 2
         return Visit(
             round=number,
             samples=tuple(seen.samples),
             calls=prepared.calls if prepared else 0,
             disturbed=seen.disturbed,
+            verdict="throttled" if throttled else "ok",
+            reason=seen.throttled[-1] if throttled else "",
             max_rel_error=prepared.max_rel_error if prepared else None,
             peak_memory=prepared.peak_memory if prepared else None,
             duration=duration,
-            conditions={**merged(seen.conditions), TURNS: seen.sizes},
+            conditions={
+                **merged(seen.conditions),
+                **(prepared.details if prepared else {}),
+                TURNS: seen.sizes,
+            },
         )

@@ -23,6 +23,8 @@ from dlbench.runner.protocol import Assignment, Failed, Reply, Request, Stop
 START_TIMEOUT = 120.0
 """Importing a framework from a cold disk takes tens of seconds; more means that it hangs."""
 STOP_GRACE = 5.0
+DEVICE_ORDER = "CUDA_DEVICE_ORDER"
+"""By PCI address, as the driver's management library orders them; CUDA itself would put the fastest first."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -151,7 +153,7 @@ def worker_environment(threads: int, python: str = "") -> Mapping[str, str]:
         "PYTHONFAULTHANDLER": "1",
         "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR", str(cache)),
     }
-    return {**os.environ, **settings}
+    return {DEVICE_ORDER: "PCI_BUS_ID", **os.environ, **settings}
 
 
 def _own_path() -> str:

@@ -13,6 +13,8 @@ Rounds = Sequence[Sequence[float]]
 
 LOW_QUANTILE = 0.05
 """The headline quantile on a CPU: the time when nobody disturbs, yet not the one luckiest sample."""
+MEDIAN = 0.5
+"""The headline quantile on an accelerator: nothing preempts a kernel, and the device's clock wanders both ways."""
 CONFIDENCE = 0.95
 PRIOR_SPREAD = 0.02
 """Assumed relative spread of the low quantile between processes, which one round alone cannot see: a choice, in the range
@@ -36,6 +38,11 @@ class Interval(NamedTuple):
     def half_width(self) -> float:
         """Half the interval's width over the value, on a log scale: 0.01 is ±1 %."""
         return math.log(self.high / self.low) / 2
+
+
+def headline_quantile(device: str) -> float:
+    """Return the quantile to headline: low on a processor, where others disturb; else the median."""
+    return LOW_QUANTILE if device.partition(":")[0] == "cpu" else MEDIAN
 
 
 def quantile(samples: Sequence[float], q: float) -> float:

@@ -369,6 +369,19 @@ class TestBy:
         assert comparison.paired
         assert comparison.differences == {}
 
+    @pytest.mark.parametrize(
+        ("by", "first", "second", "told"),
+        [("layout", "NCHW", "NHWC", "NCHW → NHWC"), ("flags", "", "graph", "none → graph")],
+    )
+    def test_layouts_and_flags_of_one_run(self, by: str, first: str, second: str, told: str) -> None:
+        cases = [record(**{by: first}, key="a"), record(**{by: second}, key="b")]
+        comparison = compared(
+            named("a", [taken(case, time) for case, time in zip(cases, (2e-3, 1e-3), strict=True)]), by=by
+        )
+        found = row(comparison)
+        assert found[by] == told
+        assert found["ratio"] == pytest.approx(2.0)
+
     def test_devices_are_called_by_their_models(self) -> None:
         case = record("torch:library", device="cuda:0")
         comparison = compared(
@@ -464,7 +477,7 @@ class TestNothingToCompare:
     def test_one_run_alone(self) -> None:
         assert self._message(named("a", layers(l=1e-3))) == (
             "one run is nothing to compare: name two, or what to compare within one with --by device, backend, "
-            "variant or dtype; `dlbench list runs` shows them"
+            "variant, dtype, layout or flags; `dlbench list runs` shows them"
         )
 
     def test_an_unknown_field(self) -> None:

@@ -75,3 +75,13 @@ def test_between_baselines_on_two_other_devices_none_is_chosen() -> None:
     gpu = record("torch:library", device="cuda:0")
     elsewhere = measured(record("numba:naive", device="cuda:1"), 1e-3)
     assert _speedup(gpu, measured(NAIVE, 8e-3), elsewhere, measured(gpu, 1e-3)) is None
+
+
+def test_other_ways_of_calling_the_baseline_are_held_against_its_ordinary_one() -> None:
+    plain = record("torch:library", baseline="torch:library")
+    graph = record("torch:library", baseline="torch:library", flags="graph", key="graph")
+    last = record("torch:library", baseline="torch:library", layout="NHWC", key="nhwc")
+    found = speedups(run_of([measured(graph, 5e-4), measured(plain, 1e-3), measured(last, 2e-3)]))
+    assert found[plain.key] == ITSELF
+    assert found["graph"].value == pytest.approx(2.0)
+    assert found["nhwc"].value == pytest.approx(0.5)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from run_strategies import runs
-from runs import failed, measured, record, run_of, steady
+from runs import ENVIRONMENT, failed, measured, record, run_of, steady
 
 from dlbench.analysis.peaks import Peaks, Roof
 from dlbench.analysis.table import frame
@@ -14,10 +16,14 @@ from dlbench.results.measurement import COLUMNS, FAILURES, Measurement, Run, Vis
 
 ROOF = Roof({"float32": 4e9}, ((2**16, 8e9), (2**20, 4e9), (2**28, 1e9)))
 PEAKS = Peaks({"cpu": ROOF})
+SHEET = {"flops": {"float32": 8e9}, "bandwidth": 2e9, "boost_mhz": 1000.0, "source": "its sheet"}
+ON_BOTH = {**ENVIRONMENT, "datasheets": {"cpu": SHEET, "cuda:0": SHEET}}
 
 
-def _row(measurement: Measurement, peaks: Peaks | None = None) -> dict[str, object]:
-    table = frame(run_of([measurement]), peaks)
+def _row(
+    measurement: Measurement, peaks: Peaks | None = None, environment: Mapping[str, Any] = ENVIRONMENT
+) -> dict[str, object]:
+    table = frame(run_of([measurement], environment=environment), peaks)
     return {str(name): None if pd.isna(value) else value for name, value in table.iloc[0].items()}
 
 
@@ -110,6 +116,45 @@ def test_a_dtype_or_a_device_without_a_measured_peak_has_no_share() -> None:
         assert (row["bound"], row["peak_pct"]) == (None, None)
 
 
+def test_the_share_of_the_datasheet_stands_beside_that_of_the_measured_roof() -> None:
+    row = _row(measured(record(flops=2_000_000, traffic=2**19), 1e-3), PEAKS, ON_BOTH)
+    assert row["peak_pct"] == pytest.approx(50.0)
+    assert row["datasheet_pct"] == pytest.approx(100 * 2e9 / (2e9 * 2_000_000 / 2**19))
+    assert row["bound"] == "compute"
+
+
+def test_without_a_measured_roof_the_datasheet_alone_says_what_bounds() -> None:
+    row = _row(measured(record(device="cuda:0", flops=2**18, traffic=2**20), 2**18 / 2.5e8), PEAKS, ON_BOTH)
+    assert (row["peak_pct"], row["datasheet_pct"], row["bound"]) == (None, pytest.approx(50.0), "memory")
+
+
+def test_an_op_without_operations_has_a_share_of_the_stated_bandwidth() -> None:
+    row = _row(measured(record(op="copy", flops=0, traffic=2**20), 2**20 / 5e8), None, ON_BOTH)
+    assert (row["datasheet_pct"], row["bound"]) == (pytest.approx(25.0), "memory")
+
+
+def test_without_a_datasheet_there_is_no_share_of_it() -> None:
+    for case in (record(dtype="float16"), record(device="cuda:1")):
+        assert _row(measured(case, 1e-3), PEAKS, ON_BOTH)["datasheet_pct"] is None
+    assert _row(measured(record(), 1e-3), PEAKS)["datasheet_pct"] is None
+
+
+def test_host_time_and_energy_are_the_medians_of_the_visits_that_read_them() -> None:
+    readings = ({"host_us": 9.0, "energy_j": 0.002}, {"host_us": 5.0}, {"host_us": 6.0, "energy_j": 0.004})
+    visits = tuple(steady(1e-3, number, conditions=read) for number, read in enumerate(readings, 1))
+    row = _row(Measurement(record(device="cuda:0", flops=6_000_000), visits))
+    assert (row["host_us"], row["energy_j"]) == (6.0, pytest.approx(0.003))
+    assert row["gflop_per_j"] == pytest.approx(2.0)
+
+
+def test_what_was_not_read_is_missing_and_an_op_without_operations_has_none_a_joule() -> None:
+    row = _row(measured(record(), 1e-3))
+    assert (row["host_us"], row["energy_j"], row["gflop_per_j"]) == (None, None, None)
+    copy = record(op="copy", flops=0)
+    row = _row(Measurement(copy, (steady(1e-3, conditions={"energy_j": 0.5}),)))
+    assert (row["energy_j"], row["gflop_per_j"]) == (0.5, None)
+
+
 class TestImpossibleRates:
     def test_more_flops_than_the_peak_are_suspect_with_the_numbers(self) -> None:
         row = _row(measured(record(op="matmul"), 2_000_000 / 4.3e9), PEAKS)
@@ -145,3 +190,66 @@ class TestImpossibleRates:
 
     def test_without_peaks_nothing_is_suspect(self) -> None:
         assert _row(measured(record(op="matmul"), 1e-12))["verdict"] == "ok"
+
+    def test_zeros_may_run_faster_than_the_normal_data_of_the_peaks_on_an_accelerator(self) -> None:
+        for data, device, verdict in (
+            ("zeros", "cuda:0", "ok"),
+            ("normal", "cuda:0", "suspect"),
+            ("zeros", "cpu", "suspect"),
+        ):
+            case = record(op="matmul", data=data, device=device)
+            row = _row(measured(case, 2_000_000 / 4.3e9), Peaks({device: ROOF}))
+            assert row["verdict"] == verdict
+
+
+class TestRatesAboveTheDatasheet:
+    def _at(self, gflops: float, *, clock: float | None = None, **changes: Any) -> dict[str, object]:
+        case = record(**{"op": "matmul", "device": "cuda:0", **changes})
+        conditions = {} if clock is None else {"sm_clock_mhz": clock}
+        visits = tuple(steady(2e-3 / gflops, number, conditions=conditions) for number in (1, 2, 3))
+        return _row(Measurement(case, visits), None, ON_BOTH)
+
+    def test_they_are_suspect_with_the_numbers(self) -> None:
+        row = self._at(8.2)
+        assert row["verdict"] == "suspect"
+        assert row["reason"] == (
+            "8.2 GFLOP/s is above the datasheet's dense float32 peak of 8 GFLOP/s; "
+            "part of the work was left out, or not timed"
+        )
+
+    @pytest.mark.parametrize("direction", ["forward", "backward", "backward_data"])
+    def test_in_every_direction_and_either_cache_state(self, direction: str) -> None:
+        for cache in ("hot", "cold"):
+            assert self._at(8.2, direction=direction, cache=cache)["verdict"] == "suspect"
+
+    def test_a_figure_of_three_digits_may_be_rounded(self) -> None:
+        assert self._at(8.07)["verdict"] == "ok"
+
+    def test_a_board_that_clocks_higher_than_its_sheet_may_be_faster(self) -> None:
+        assert self._at(8.7, clock=1100.0)["verdict"] == "ok"
+        row = self._at(9.0, clock=1100.0)
+        assert row["verdict"] == "suspect"
+        assert str(row["reason"]).startswith(
+            "9 GFLOP/s is above the datasheet's dense float32 peak of 8.8 GFLOP/s at 1100 MHz; "
+        )
+
+    def test_a_convolution_is_effective_and_keeps_its_verdict(self) -> None:
+        row = self._at(16.0, op="conv2d")
+        assert row["verdict"] == "ok"
+        assert row["reason"] == (
+            "effective: 16 GFLOP/s is above the datasheet's dense float32 peak of 8 GFLOP/s; "
+            "Winograd or FFT does fewer operations than are counted"
+        )
+
+    def test_hot_bandwidth_above_that_of_memory_is_the_caches(self) -> None:
+        row = self._at(4.0, flops=2_000_000, traffic=2_000_000)
+        assert row["verdict"] == "ok"
+        assert row["datasheet_pct"] == pytest.approx(200.0)
+
+    def test_a_dtype_that_the_sheet_does_not_state_is_not_judged(self) -> None:
+        assert self._at(1e6, dtype="float16")["verdict"] == "ok"
+
+    def test_the_datasheet_is_asked_before_the_measured_peak(self) -> None:
+        case = record(op="matmul")
+        row = _row(measured(case, 2_000_000 / 9e9), PEAKS, ON_BOTH)
+        assert str(row["reason"]).startswith("9 GFLOP/s is above the datasheet's")

@@ -67,7 +67,10 @@ BAD: list[tuple[str, str]] = [
         PLAIN.replace("torch:library", "torch"),
         "1: variants[0]: `torch` is not backend:variant, such as torch:library",
     ),
-    (PLAIN + "devices: gpu\n", "5: devices: `gpu` is not a device; write cpu, cuda:0, xpu:0, mps:0 or all"),
+    (
+        PLAIN + "devices: tpu\n",
+        "5: devices: `tpu` is not a device; write cpu, cuda:0, xpu:0, mps:0, gpu, accelerators or all",
+    ),
     (
         params("{m: 2, n: 3, k: 4, bach: 2}"),
         "4: sweeps[0].params.bach: matmul has no parameter `bach`\n  did you mean `batch`?",
@@ -216,7 +219,7 @@ OVERRIDES = [
     ("=1", "--set =1: no key=value, such as dtype=float64 or measure.budget=1m"),
     (
         "dtype=",
-        "--set dtype=: sweeps[0].dtype: no dtype nothing\n  known: bfloat16, float16, float32, float64",
+        "--set dtype=: sweeps[0].dtype: no dtype nothing\n  known: bfloat16, float16, float32, float64, tf32",
     ),
     (
         "seed=[1",

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
+from dlbench.api import variants
 from dlbench.ops.catalogue import ops
 from dlbench.plan.builtin import builtin_names, builtin_path
 from dlbench.plan.config import Config, Sweep, json_schema
 
-KNOWN = {"numba": ("naive",), "numpy": ("library", "native", "im2col"), "torch": ("library", "native")}
+KNOWN = variants()
 TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
     "array": (list,),
@@ -112,7 +113,7 @@ BAD: list[dict[str, Any]] = [
     {"sede": 1},
     {"seed": "x"},
     {"threads": 0},
-    {"devices": "gpu"},
+    {"devices": "tpu"},
     {"variants": "torch:fast"},
     {"variants": []},
     {"measure": {"budgt": "3m"}},

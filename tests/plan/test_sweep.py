@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlbench.errors import ConfigError
+from dlbench.errors import ConfigError, SelectionError
 from dlbench.plan.config import Config, load_config
 from dlbench.plan.sweep import cases, count
 
@@ -153,3 +153,72 @@ def test_a_range_holds_what_its_words_say(first: int, span: int, factor: int, st
     assert values("step", step) == [n for n in range(first, first + span + 1) if (n - first) % step == 0]
     grown = [first * factor**power for power in range(18)]
     assert values("factor", factor) == [n for n in grown if n <= first + span]
+
+
+def test_layouts_launches_modes_and_switches_are_ways_to_make_one_problems_calls(load: Load) -> None:
+    config = load(
+        "sweeps: [{op: conv2d, problems: [{c: 1, h: 4, w: 4, k: 1, r: 1, s: 1}], variants: torch:library,\n"
+        "  layout: [NCHW, NHWC], launch: [eager, graph], cudnn_benchmark: [false, true]}]"
+    )
+    found = list(cases(config, ("cpu",), KNOWN))
+    assert [(case.layout, case.flags) for case in found] == [
+        ("", ()),
+        ("", ("cudnn.benchmark",)),
+        ("", ("graph",)),
+        ("", ("cudnn.benchmark", "graph")),
+        ("NHWC", ()),
+        ("NHWC", ("cudnn.benchmark",)),
+        ("NHWC", ("graph",)),
+        ("NHWC", ("cudnn.benchmark", "graph")),
+    ]
+    assert len({case.group for case in found}) == 1
+    assert len({case.key for case in found}) == len(found) == count(config, ("cpu",))
+
+
+def test_an_ordinary_case_has_the_key_that_it_had_before_there_were_other_ways(load: Load) -> None:
+    config = load("sweeps: [{op: copy, params: {n: 8}, variants: torch:library}]")
+    (case,) = cases(config, ("cpu",), KNOWN)
+    assert case.key == f"{case.problem.key}|hot|||torch:library|cpu"
+
+
+@pytest.mark.parametrize(
+    ("words", "devices", "expected"),
+    [
+        ("all", ("cpu", "cuda:0"), ("cpu", "cuda:0")),
+        ("accelerators", ("cpu", "cuda:0", "cuda:1"), ("cuda:0", "cuda:1")),
+        ("accelerators", ("cpu",), ()),
+        ("gpu", ("cpu", "xpu:0"), ("xpu:0",)),
+        ("gpu", ("cpu",), ("cuda:0",)),
+        ("[cpu, gpu]", ("cpu", "cuda:0"), ("cpu", "cuda:0")),
+        ("[cuda:0, gpu]", ("cpu", "cuda:0"), ("cuda:0",)),
+    ],
+)
+def test_a_sweep_names_devices_or_words_for_them(
+    load: Load, words: str, devices: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    config = load(f"sweeps: [{{op: copy, params: {{n: 8}}, variants: torch:library, devices: {words}}}]")
+    assert tuple(case.device for case in cases(config, devices, KNOWN)) == expected
+    assert count(config, devices) == len(expected)
+
+
+def test_a_config_on_one_device_keeps_the_sweeps_that_name_it_or_none(load: Load) -> None:
+    config = load(
+        "sweeps:\n"
+        "  - {op: copy, params: {n: 1}, devices: [cpu, cuda:0]}\n"
+        "  - {op: copy, params: {n: 2}, devices: cpu}\n"
+        "  - {op: copy, params: {n: 3}, devices: gpu}\n"
+        "  - {op: copy, params: {n: 4}}"
+    )
+    kept = config.on(["cuda:0"])
+    assert [(sweep.values("n"), sweep.devices) for sweep in kept.sweeps] == [
+        ((1,), ("cuda:0",)),
+        ((3,), ("gpu",)),
+        ((4,), None),
+    ]
+    assert kept.devices == ("cuda:0",)
+
+
+def test_a_config_on_a_device_that_no_sweep_names_is_refused(load: Load) -> None:
+    config = load("sweeps: [{op: copy, params: {n: 1}, devices: [cpu, cuda:0]}]")
+    with pytest.raises(SelectionError, match=r"^no sweep of c is on cuda:3: they name cpu, cuda:0$"):
+        config.on(["cuda:3"])

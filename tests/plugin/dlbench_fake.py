@@ -39,6 +39,7 @@ SPEC = BackendSpec(
         "hangs": "never returns",
         "hogs": "allocates more than there is",
         "crashes_later": "ends its process after it was verified",
+        "poisons": "leaves the device's context unusable",
     },
 )
 ABSENT = BackendSpec(
@@ -72,6 +73,9 @@ class FakeBackend(Backend):
 
     def poison(self, tensor: Tensor) -> None:
         tensor.fill(np.nan)
+
+    def is_fatal(self, error: Exception) -> bool:
+        return "illegal memory access" in str(error)
 
 
 def product(problem: Problem, a: Any, b: Any) -> Call:
@@ -184,6 +188,13 @@ def crashes_later(problem: Problem, a: Any, b: Any) -> Call:
     return call
 
 
+def poisons(problem: Problem, a: Any, b: Any) -> Call:
+    def call() -> Tensor:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered\nCompile with ...")
+
+    return call
+
+
 WAYS = {
     "right": product,
     "slow": slow,
@@ -200,6 +211,7 @@ WAYS = {
     "hangs": hangs,
     "hogs": hogs,
     "crashes_later": crashes_later,
+    "poisons": poisons,
 }
 IMPLEMENTATIONS = tuple(
     Implementation("matmul", name, ("forward",), DTYPES, way) for name, way in WAYS.items()

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from rich.console import Console
 from run_strategies import runs
-from runs import failed, measured, record, run_of
+from runs import failed, measured, record, run_of, steady
 
 from dlbench.analysis.peaks import Peaks, Roof
 from dlbench.analysis.table import frame
 from dlbench.report.cells import rate, spread
 from dlbench.report.console import print_table
-from dlbench.results.measurement import Run
+from dlbench.results.measurement import Measurement, Run
 
 PEAKS = Peaks({"cpu": Roof({"float32": 1e12}, ((2**28, 1e12),))})
 NAIVE, IM2COL, LIBRARY = (record(name) for name in ("numba:naive", "numpy:im2col", "torch:library"))
@@ -99,6 +99,30 @@ def test_the_device_is_shown_where_there_are_several() -> None:
     lines = _printed(run_of([measured(NAIVE, 1e-3), measured(gpu, 1e-3)]))
     assert "cuda:0" in _line(lines, "torch:library")
     assert "device" in lines[0]
+
+
+def test_layouts_and_flags_are_shown_where_cases_differ_in_them() -> None:
+    cases = [record("torch:library"), record("torch:library", layout="NHWC", flags="cudnn.benchmark")]
+    cases[1] = replace(cases[1], key="other")
+    lines = _printed(run_of([measured(cases[0], 2e-3), measured(cases[1], 1e-3)]), width=120)
+    assert lines[0].split()[:3] == ["layout", "flags", "time"]
+    assert _line(lines, "torch:library  NCHW").split()[:2] == ["torch:library", "NCHW"]
+    assert _line(lines, "torch:library  NHWC").split()[1:4] == ["torch:library", "NHWC", "cudnn.benchmark"]
+
+
+def test_the_plans_that_were_tried_stand_below_their_row() -> None:
+    plans = [
+        {"plan": "eng34_k2=5", "time_us": 12.3, "workspace": 2**20},
+        {"plan": "eng0", "reason": "not supported on this card"},
+    ]
+    visit = steady(1e-5, conditions={"plans": plans})
+    case = record("cupy:cudnn", device="cuda:0", flags="all-plans")
+    lines = _printed(run_of([Measurement(case, (visit,))]))
+    row = lines.index(_line(lines, "cupy:cudnn"))
+    assert lines[row + 1 : row + 3] == [
+        "    plan eng34_k2=5: 12.3 µs, workspace 1.00 MiB",
+        "    plan eng0: not supported on this card",
+    ]
 
 
 class TestWinner:

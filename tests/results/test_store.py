@@ -342,7 +342,7 @@ class TestFilesThatAreNoStore:
 
     @pytest.mark.parametrize(
         ("version", "advice"),
-        [(VERSION + 1, "update dlbench"), (VERSION - 1, "export its runs with the dlbench")],
+        [(VERSION + 1, "update dlbench"), (0, "export its runs with the dlbench")],
     )
     def test_a_store_of_another_version(self, tmp_path: Path, version: int, advice: str) -> None:
         Store(tmp_path / "runs.db").close()
@@ -354,6 +354,20 @@ class TestFilesThatAreNoStore:
             StoreError, match=f"schema version {version}, this dlbench reads version {VERSION}; {advice}"
         ):
             Store(tmp_path / "runs.db")
+
+    def test_a_store_of_version_1_is_brought_up_to_date_and_keeps_its_runs(self, tmp_path: Path) -> None:
+        run = run_of([measured(A, 1e-3)])
+        with Store(tmp_path / "runs.db") as store:
+            save(store, run)
+        connection = sqlite3.connect(tmp_path / "runs.db")
+        connection.execute("ALTER TABLE dlbench_cases DROP COLUMN flags")
+        connection.execute("UPDATE dlbench_schema SET version = 1")
+        connection.commit()
+        connection.close()
+        with Store(tmp_path / "runs.db") as upgraded:
+            assert upgraded.load("latest") == run
+        with Store(tmp_path / "runs.db") as again:
+            assert again.load("latest") == run
 
     def test_a_file_that_was_cut_off(self, store: Store, tmp_path: Path) -> None:
         save(store, run_of([measured(A, 1e-3)]))

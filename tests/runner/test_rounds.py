@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from standings import PRECISION, case, quiet, standing
@@ -105,11 +106,19 @@ def test_a_short_budget_goes_to_the_widest_intervals() -> None:
     assert widest_first([narrow, wide], PRECISION, seconds=3.0) == []
 
 
-@pytest.mark.parametrize(("name", "value"), [("switches", 5), ("steal", 0.75), ("load", 2.0)])
-def test_conditions_of_turns_are_merged(name: str, value: float) -> None:
-    assert (
-        merged([{"switches": 2, "steal": 0.5, "load": 1.0}, {"switches": 3, "steal": 0.25, "load": 2.0}])[
-            name
-        ]
-        == value
-    )
+def test_conditions_of_turns_are_merged_each_in_its_way() -> None:
+    turns: list[dict[str, Any]] = [
+        {"switches": 2, "steal": 0.5, "load": 1.0, "sm_clock_mhz": 1400, "host_us": 5.0, "unheld": "waits"},
+        {"switches": 3, "steal": 0.25, "load": 2.0, "sm_clock_mhz": 1300, "host_us": 9.0, "discarded": 4},
+        {"switches": 0, "steal": 0.0, "load": 0.5, "sm_clock_mhz": 1500, "host_us": 6.0, "unheld": "waits"},
+        {"discarded": 2, "unheld": "cannot hold"},
+    ]
+    assert merged(turns) == {
+        "switches": 5,
+        "steal": 0.75,
+        "load": 2.0,
+        "sm_clock_mhz": 1300,
+        "host_us": 6.0,
+        "unheld": "waits; cannot hold",
+        "discarded": 6,
+    }

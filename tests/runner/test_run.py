@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,8 @@ class Laboratory:
     hired: int = 0
     turns: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    prepared: list[Prepare] = field(default_factory=list)
+    threads: list[tuple[str, int]] = field(default_factory=list)
 
     def hire(self, assignment: Assignment) -> LocalWorker:
         self.hired += 1
@@ -55,6 +58,8 @@ class LocalWorker:
 
     def __init__(self, laboratory: Laboratory, assignment: Assignment) -> None:
         self._laboratory = laboratory
+        self._device = assignment.device
+        self._heard = False
         backend: Backend = TimedBackend(assignment.device, assignment.threads, laboratory.clock)
         self._bench = Bench(backend, assignment, settle=lambda _: None)
 
@@ -62,6 +67,11 @@ class LocalWorker:
         return Ready({"fake": "1.0"})
 
     def ask(self, request: Request, timeout: float) -> Reply:
+        if not self._heard:
+            self._heard = True
+            self._laboratory.threads.append((self._device, threading.get_ident()))
+        if isinstance(request, Prepare):
+            self._laboratory.prepared.append(request)
         if isinstance(request, Turn):
             self._laboratory.turns.append(request.key.split("|")[-2])
             self._laboratory.asked.append(request.key)
@@ -301,3 +311,44 @@ def test_cold_samples_are_kept_apart_from_hot_ones(store: Store) -> None:
     done = run(store, wanted)
     assert [(m.case.cache, m.verdict) for m in done.measurements] == [("hot", "ok"), ("cold", "ok")]
     assert {visit.calls for visit in done.measurements[1].visits} == {1}
+
+
+def on_devices(store: Store, devices: list[str], laboratory: Laboratory, **measure: object) -> Run:
+    wanted = config("right", "wrong", m=[8, 16], **measure)
+    planned = list(cases(wanted.model_copy(update={"devices": tuple(devices)}), devices, variants()))
+    machine = Machine({"machine": {"fingerprint": "x"}}, cores=2, cache=2**10)
+    only = Arm(wanted, planned, machine, store)
+    only.begin("test")
+    session([only], laboratory).measure()
+    return store.load(only.run_id)
+
+
+def test_devices_measured_in_parallel_have_a_thread_each_and_the_processor_goes_first(store: Store) -> None:
+    laboratory = Laboratory()
+    done = on_devices(
+        store, ["cuda:1", "cpu", "cuda:0"], laboratory, parallel=True, rounds={"min": 2, "max": 2}
+    )
+    assert len(done.measurements) == 12
+    for measurement in done.measurements:
+        right = measurement.case.variant == "right"
+        assert len(measurement.rounds) == (2 if right else 0)
+        assert (measurement.verdict == "incorrect") is not right
+    here = threading.get_ident()
+    for number in range(2):
+        threads = laboratory.threads[number * 3 : number * 3 + 3]
+        assert threads[0][0] == "cpu"
+        assert {device for device, _ in threads[1:]} == {"cuda:0", "cuda:1"}
+        assert [ident == here for _, ident in threads] == [True, False, False]
+
+
+def test_devices_are_measured_one_after_the_other_where_nothing_is_said(store: Store) -> None:
+    laboratory = Laboratory()
+    on_devices(store, ["cuda:0", "cuda:1"], laboratory)
+    assert {ident for _, ident in laboratory.threads} == {threading.get_ident()}
+
+
+def test_energy_is_asked_for_once_in_round_2(store: Store) -> None:
+    laboratory = Laboratory()
+    run(store, config("right", energy=True), laboratory)
+    assert [request.energy for request in laboratory.prepared] == [False, True, False]
+    assert [request.weigh for request in laboratory.prepared] == [True, False, False]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from standings import PRECISION, quiet, standing
 
 from dlbench.results.measurement import Visit
 from dlbench.runner.verdict import Circumstances, conclude
+from dlbench.statistics import LOW_QUANTILE
 from dlbench.timing.stopping import Precision
 
 RUN = Circumstances(PRECISION, budget=180.0, cores=2)
@@ -75,3 +78,27 @@ def test_heavy_disturbance_is_noisy_even_where_the_low_quantile_is_sure() -> Non
 def test_a_failure_outranks_every_sample() -> None:
     failed = Visit(2, verdict="crashed", reason="SIGSEGV")
     assert conclude(standing(quiet(1), failed), RUN) == ("crashed", "SIGSEGV")
+
+
+def slowed(number: int, reason: str = "SM clock 600 of 1410 MHz") -> Visit:
+    return replace(quiet(number), verdict="throttled", reason=reason)
+
+
+def test_a_case_slowed_down_in_most_rounds_is_throttled_and_keeps_its_time() -> None:
+    two_of_three = standing(slowed(1), quiet(2), slowed(3))
+    assert conclude(two_of_three, RUN) == ("throttled", "in 2 of 3 rounds: SM clock 600 of 1410 MHz")
+    assert len(two_of_three.rounds) == 3
+
+
+def test_a_case_slowed_down_in_few_rounds_is_judged_by_its_interval() -> None:
+    assert conclude(standing(slowed(1), quiet(2), quiet(3)), RUN) == ("ok", "")
+
+
+def test_an_accelerators_headline_is_the_median_and_its_interval_ends_at_the_events_resolution() -> None:
+    samples = (5.0e-6, 5.2e-6, 5.4e-6)
+    on_gpu = PRECISION.on("cuda:0")
+    assert on_gpu.quantile == 0.5
+    assert on_gpu.half_width([samples] * 5) == 0.0
+    assert on_gpu.half_width([[1e3 * sample for sample in samples]] * 5) > 0
+    assert PRECISION.on("cpu").half_width([samples] * 5) > 0
+    assert PRECISION.on("cpu").quantile == LOW_QUANTILE

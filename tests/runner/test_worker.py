@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -175,3 +176,39 @@ def test_a_worker_does_not_outlive_a_dlbench_that_was_killed() -> None:
     ):
         time.sleep(0.05)
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_worker_whose_device_was_poisoned_says_so_and_ends_itself(worker: WorkerProcess) -> None:
+    reply = worker.ask(Prepare(case("poisons"), 0.01), TIMEOUT)
+    assert reply == Failed(
+        "crashed",
+        "CUDA error: an illegal memory access was encountered; the device's context is lost with it, and the worker was "
+        "replaced",
+        lost=True,
+    )
+    assert worker._process.wait(TIMEOUT) == 0
+
+
+def test_workers_number_gpus_as_the_drivers_library_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
+    assert worker_environment(1)["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "FASTEST_FIRST")
+    assert worker_environment(1)["CUDA_DEVICE_ORDER"] == "FASTEST_FIRST"
+
+
+def test_a_graph_on_a_processor_is_refused(worker: WorkerProcess) -> None:
+    graph = replace(case("right"), launch="graph")
+    reply = worker.ask(Prepare(graph, 0.01), TIMEOUT)
+    assert reply == Failed(
+        "unsupported", "launch: graph needs an accelerator; a processor has no graphs to replay"
+    )
+
+
+def test_a_mode_that_a_variant_has_not_is_refused(worker: WorkerProcess) -> None:
+    reply = worker.ask(Prepare(replace(case("right"), mode="all-plans"), 0.01), TIMEOUT)
+    assert reply == Failed("unsupported", "fake:right has no mode all-plans")
+
+
+def test_a_layout_that_an_implementation_does_not_take_is_refused(worker: WorkerProcess) -> None:
+    reply = worker.ask(Prepare(replace(case("right"), layout="NHWC"), 0.01), TIMEOUT)
+    assert reply == Failed("unsupported", "fake:right has no layout NHWC")
