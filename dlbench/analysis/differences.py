@@ -19,8 +19,9 @@ BUSY_LOAD = 0.5
 _BYTES = frozenset({"memory", "cache"})
 _FLEETING = frozenset({"load", "free_memory"})
 """State that no two runs share; the load is looked at by itself."""
-_WALKED = frozenset({"machine", "software", "backends", "threads", "state", "session"})
-"""Sections of the environment with a reader of their own here; the session's bookkeeping needs none."""
+_WALKED = frozenset({"machine", "software", "backends", "threads", "state", "session", "datasheets"})
+"""Sections of the environment with a reader of their own here; the session's bookkeeping needs none, nor do the datasheets,
+which follow from the devices."""
 _MEASURED_BY = ("seed", "measure.sample", "measure.visit", "measure.first_visit")
 """Keys of the config that change what is measured. Threads are in the environment, the problems in the cases."""
 _VERSION = re.compile(r"v?\d+\.\d+")

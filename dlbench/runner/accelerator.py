@@ -109,8 +109,8 @@ class AcceleratorStand(Stand):
         return 2**63 - 1 if free is None else free
 
     def energy(self, timed: Timed) -> float | None:
-        """Return the board's joules for one call, over a loop of two seconds."""
-        if self._board is None or (before := self._board.energy_j()) is None:
+        """Return the board's joules for one call, over a loop of two seconds; None for cold calls, which are no loop."""
+        if timed.cold or self._board is None or (before := self._board.energy_j()) is None:
             return None
         end = self.clock.now() + ENERGY_SECONDS
         calls = 0

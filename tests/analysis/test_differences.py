@@ -206,3 +206,12 @@ def test_any_two_runs_differ_the_other_way_round_in_the_same(first: Run, second:
 @pytest.mark.parametrize("section", ["machine", "software", "backends", "threads", "state", "session"])
 def test_a_section_that_is_not_what_it_should_be_raises_nothing(section: str, odd: object) -> None:
     assert isinstance(differences(FIRST, _second(_set(section, odd))), list)
+
+
+def test_what_is_set_on_a_board_is_told_and_its_datasheet_is_not() -> None:
+    lines = _lines(_set("state", "boards", {"cuda:0": {"ecc": "off", "power limit w": 250.0}}))
+    assert lines == [
+        "clock boards cuda:0 ecc: absent → off",
+        "clock boards cuda:0 power limit w: absent → 250",
+    ]
+    assert _lines(_set("datasheets", {"cuda:0": {"flops": {"float32": 1e13}, "source": "a sheet"}})) == []

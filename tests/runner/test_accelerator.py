@@ -235,6 +235,7 @@ def test_energy_is_the_boards_over_two_seconds_for_one_call(accelerator: Acceler
     assert accelerator.device.moment - before > 2e9
     assert prepared.details["energy_j"] == pytest.approx(250 * HOT, rel=0.05)
     assert "energy_j" not in accelerator.prepared().details
+    assert "energy_j" not in accelerator.prepared(replace(CASE, cache="cold"), energy=True).details
 
 
 def test_a_problem_larger_than_the_devices_memory_is_refused(accelerator: Accelerator) -> None:
