@@ -164,7 +164,7 @@ class TestMistakes:
     def test_an_unknown_field(self, dlbench: Command) -> None:
         ids = kept(layers(l=1e-3), layers(l=1e-3))
         assert self._error(dlbench("compare", *ids, "--by", "gpu")) == (
-            "no comparison by `gpu`: known: backend, device, dtype, variant"
+            "no comparison by `gpu`: known: backend, device, dtype, flags, layout, variant"
         )
 
     def test_an_unknown_run(self, dlbench: Command) -> None:
