@@ -140,6 +140,11 @@ def share_of(text: str | float) -> float:
     return _checked(parse_fraction, text)
 
 
+def seconds_of(text: str | float) -> float:
+    """Return 120 for "2m" or 120. Raises UserError for what is no duration."""
+    return _checked(parse_duration, text)
+
+
 def _checked(parse: Callable[[Any], float], value: str | float) -> float:
     try:
         return parse(value)

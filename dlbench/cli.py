@@ -307,6 +307,31 @@ def aa(
     print_self_comparison(console, api.self_comparison(runs, store=store))
 
 
+@app.command()
+def selftest(
+    device: Annotated[
+        str, typer.Option("--device", metavar="NAME", help="Where: cuda:0, xpu:0, mps:0, cpu.")
+    ] = "cuda:0",
+    budget: Annotated[str, typer.Option(metavar="TIME", help="End what takes longer.")] = "2m",
+) -> None:
+    """Prove that the installation on one device computes rightly and is timed rightly; exit status 1 where it is not."""
+    from dlbench import api
+    from dlbench import selftest as proof
+    from dlbench.report.selftest import print_report
+
+    seconds = api.seconds_of(budget)
+    errors = _errors()
+
+    def beginning(backend: str, check: str) -> None:
+        if errors.is_terminal:
+            errors.print(f"{backend}: {check} …", style="dim", highlight=False, markup=False)
+
+    report = proof.run(device, seconds, beginning)
+    print_report(_console(), report)
+    if report.exit_status:
+        raise typer.Exit(report.exit_status)
+
+
 @app.command("list")
 def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")], store: StoreOption = "") -> None:
     """List ops, backends, devices, suites, configs or runs."""

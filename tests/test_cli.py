@@ -89,6 +89,33 @@ def test_a_run_can_be_shown_again_and_listed(config: Path, store: Path) -> None:
     assert "first-" in dlbench_("list", "runs", store=store)[0]
 
 
+def test_a_self_test_without_its_device_says_what_is_missing_and_fails(store: Path) -> None:
+    printed, _ = dlbench_("selftest", "--device", "cuda:99", store=store, status=1)
+    assert "✗  torch" in printed
+    assert "0 of" in printed
+    assert "checks passed on cuda:99" in printed
+
+
+def test_a_self_test_wants_a_duration(store: Path) -> None:
+    _, errors = dlbench_("selftest", "--budget", "soon", store=store, status=2)
+    assert errors.startswith("dlbench: ")
+    assert "soon" in errors
+
+
+def test_parallel_is_kept_with_the_run(config: Path, store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    dlbench_("run", config, "--no-peaks", "--parallel", "--only", "fake:right", "-o", out, store=store)
+    assert json.loads(out.read_text())["run"]["config"]["measure"]["parallel"] is True
+
+
+def test_a_device_that_is_not_there_gives_unsupported_rows(config: Path, store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    dlbench_("run", config, "--no-peaks", "--device", "cuda:99", "-o", out, store=store)
+    table = pd.read_csv(out)
+    assert set(table["device"]) == {"cuda:99"}
+    assert set(table["verdict"]) == {"unsupported"}
+
+
 def test_quiet_prints_nothing(config: Path, store: Path) -> None:
     assert dlbench_("run", config, "--no-peaks", "--only", "fake:right", "-q", store=store) == ("", "")
 

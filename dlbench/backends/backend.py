@@ -210,6 +210,10 @@ class Backend(ABC):
         work()
         return None
 
+    def kernel_seconds(self, call: Call, calls: int) -> float | None:  # noqa: ARG002 - for overriding
+        """Return the seconds that the framework's profiler sees in kernels of so many calls; None where it has none."""
+        return None
+
     def release(self) -> None:  # noqa: B027 - nothing to do where nothing is kept
         """Give back what is kept of freed memory, so that the next case finds it."""
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from dlbench.backends.backend import Backend, BackendSpec, Identity, Implementation, Tensor, collect
@@ -232,6 +233,22 @@ class TorchBackend(Backend):
         work()
         self._wait()
         return int(module.max_memory_allocated(self._device)) - before
+
+    def kernel_seconds(self, call: Call, calls: int) -> float | None:
+        """Return the seconds that torch's profiler adds up for the kernels of so many calls; None where it sees none."""
+        if self._device.type != "cuda":
+            return None
+        self._wait()
+        with profile(activities=[ProfilerActivity.CUDA]) as seen:
+            for _ in range(calls):
+                call()
+            self._wait()
+        spans = [
+            event.time_range.elapsed_us()
+            for event in seen.events() or ()
+            if event.device_type.name == "CUDA" and not getattr(event, "is_user_annotation", False)
+        ]
+        return sum(spans) * 1e-6 or None
 
     def release(self) -> None:
         """Give the allocator's free blocks back to the driver."""
