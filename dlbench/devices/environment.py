@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,12 +13,12 @@ from typing import Any
 
 import psutil
 
-from dlbench.devices import amd, cpu, cuda, nvml
+from dlbench.devices import amd, apple, cpu, cuda, intel, nvml
 from dlbench.devices.device import Device
 from dlbench.statistics import quantile
 
 PACKAGES = (
-    *("dlbench", "numpy", "torch", "triton", "numba", "cupy-cuda12x", "cupy-cuda13x", "pandas"),
+    *("dlbench", "numpy", "torch", "triton", "numba", "cupy", "cupy-cuda12x", "cupy-cuda13x", "pandas"),
     *("nvidia-cudnn-cu12", "nvidia-cudnn-cu13", "nvidia-cudnn-frontend"),
 )
 LASTING = ("power limit w", "ecc", "mig")
@@ -44,17 +43,9 @@ class Quietness:
 def devices() -> tuple[Device, ...]:
     """Return every device found on this machine, the processor first.
 
-    Intel's GPUs are not looked for: nothing tells without their framework which it can use. `--device xpu:0` names one.
+    AMD's GPUs are looked for where there are none of NVIDIA's: a framework is built for one of them, and calls both `cuda`.
     """
-    found = cuda.gpus() or amd.gpus() or _apple()
-    return (cpu.cpu(), *found)
-
-
-def _apple() -> tuple[Device, ...]:
-    """Return the GPU in a processor of Apple's, which shares the machine's memory."""
-    if (sys.platform, platform.machine()) != ("darwin", "arm64"):
-        return ()
-    return (Device("mps:0", "Apple GPU", "apple", psutil.virtual_memory().total),)
+    return (cpu.cpu(), *(cuda.gpus() or amd.gpus()), *intel.gpus(), *apple.gpus())
 
 
 def boards(found: Sequence[Device]) -> dict[str, nvml.Board]:
@@ -73,7 +64,9 @@ def environment(
     """
     software = dict(installed or installed_software())
     machine = {"hostname": platform.node(), "devices": [asdict(device) for device in found]}
-    settings = {name: board.settings() for name, board in boards(found).items()}
+    there = boards(found)
+    settings = {name: board.settings() for name, board in there.items()}
+    busy = {name: {"other processes": users} for name, board in there.items() if (users := _users(board))}
     lasting = {name: {key: told.get(key) for key in LASTING} for name, told in settings.items()}
     identity = json.dumps([machine, software, threads, *([lasting] if lasting else [])], sort_keys=True)
     return {
@@ -84,9 +77,14 @@ def environment(
             "load": cpu.load(),
             "governor": cpu.governor(),
             "free_memory": cpu.available_memory(),
-            "boards": settings,
+            "boards": {name: told | busy.get(name, {}) for name, told in settings.items()},
         },
     }
+
+
+def _users(board: nvml.Board) -> list[str]:
+    """Return the other processes on a board, as `python (4711)`."""
+    return [f"{process.name or 'a process'} ({process.pid})" for process in board.others()]
 
 
 def installed_software() -> dict[str, str]:

@@ -7,7 +7,7 @@ fallen off the bus, or whose driver was unloaded, answers nothing from then on.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,7 +36,11 @@ _REASONS: tuple[tuple[str, str], ...] = (
     ("GpuIdle", "idle"),
 )
 """NVML's bits (nvml.h, nvmlClocksEventReasons) and what nvidia-smi calls them."""
+_COMPUTE_MODES = ("default", "exclusive thread", "prohibited", "exclusive process")
+"""By NVML's number (nvml.h, nvmlComputeMode_t)."""
 _PCI = re.compile(r"(?:([0-9a-f]+):)?([0-9a-f]{1,2}):([0-9a-f]{1,2})(?:\.[0-9a-f])?", re.IGNORECASE)
+_LAST = (2**32, 0, 0)
+"""After every PCI address: where a board that tells none is put."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class Reading:
     memory_clock_hz: float | None = None
     temperature_c: float | None = None
     power_w: float | None = None
+    power_limit_w: float | None = None
     reasons: tuple[str, ...] = ()
     memory_used: int | None = None
     memory_total: int | None = None
@@ -80,8 +85,16 @@ class Board:
         """Whether this is a slice by MIG."""
         return self.parent is not None
 
+    @property
+    def divided(self) -> bool:
+        """Whether MIG divides the board, or the one that this is a slice of: nothing computes on the whole of it then."""
+        return _switch(self._ask("nvmlDeviceGetMigMode", whole=True)) == "on"
+
     def read(self) -> Reading | None:
-        """Return what the board shows now; None where it is gone."""
+        """Return what the board shows now; None where it is gone.
+
+        It is read around each turn, so the other processes, whose names take longer, are read by `others`.
+        """
         if self.gone:
             return None
         memory = self._ask("nvmlDeviceGetMemoryInfo")
@@ -90,8 +103,9 @@ class Board:
             sm_clock_hz=self._mega("nvmlDeviceGetClockInfo", "NVML_CLOCK_SM"),
             default_sm_clock_hz=self._default(),
             memory_clock_hz=self._mega("nvmlDeviceGetClockInfo", "NVML_CLOCK_MEM"),
-            temperature_c=_number(self._ask("nvmlDeviceGetTemperature", "NVML_TEMPERATURE_GPU", whole=True)),
-            power_w=_number(self._ask("nvmlDeviceGetPowerUsage", whole=True), 1e-3),
+            temperature_c=_number(self._temperature()),
+            power_w=self._watts("nvmlDeviceGetPowerUsage"),
+            power_limit_w=self._watts("nvmlDeviceGetEnforcedPowerLimit"),
             reasons=self._reasons(),
             memory_used=None if memory is None else int(memory.used),
             memory_total=None if memory is None else int(memory.total),
@@ -100,7 +114,12 @@ class Board:
         return reading if self._answers() else None
 
     def energy_j(self) -> float | None:
-        """Return the joules of the whole board since the driver was loaded (Volta and newer), None where nobody counts."""
+        """Return the joules since the driver was loaded (Volta and newer), None where nobody counts them.
+
+        The counter is the whole board's: where MIG divides it, nobody counts a slice's, and the neighbours' are not ours.
+        """
+        if self.divided:
+            return None
         return _number(self._ask("nvmlDeviceGetTotalEnergyConsumption", whole=True), 1e-3)
 
     def others(self) -> tuple[OtherProcess, ...]:
@@ -119,17 +138,27 @@ class Board:
         mig = self._ask("nvmlDeviceGetMigMode", whole=True)
         limits = self._ask("nvmlDeviceGetPowerManagementLimitConstraints", whole=True)
         told = {
+            "cuda driver": _version(_answer(self.library, "nvmlSystemGetCudaDriverVersion_v2")[0]),
             "vbios": self._ask("nvmlDeviceGetVbiosVersion", whole=True),
             "power limit w": self._watts("nvmlDeviceGetPowerManagementLimit"),
             "default power limit w": self._watts("nvmlDeviceGetPowerManagementDefaultLimit"),
             "highest power limit w": None if limits is None else limits[1] / 1000,
             "ecc": _switch(ecc),
+            "ecc after reset": _switch(ecc, after=True),
             "mig": _switch(mig),
+            "mig after reset": _switch(mig, after=True),
             "slice": self.name if self.sliced else None,
             "persistence mode": _switch(self._ask("nvmlDeviceGetPersistenceMode", whole=True)),
-            "compute mode": self._ask("nvmlDeviceGetComputeMode", whole=True),
-            "sm clock default mhz": _scaled(self._default(), 1e-6),
+            "compute mode": _name(_COMPUTE_MODES, self._ask("nvmlDeviceGetComputeMode", whole=True)),
+            "memory bus bits": self._ask("nvmlDeviceGetMemoryBusWidth", whole=True),
+            "auto boost": _switch(self._ask("nvmlDeviceGetAutoBoostedClocksEnabled", whole=True)),
+            "sm clock default mhz": _scaled(
+                self._mega("nvmlDeviceGetDefaultApplicationsClock", "NVML_CLOCK_SM"), 1e-6
+            ),
             "sm clock set mhz": _scaled(self._mega("nvmlDeviceGetApplicationsClock", "NVML_CLOCK_SM"), 1e-6),
+            "sm clock boost mhz": _scaled(
+                self._mega("nvmlDeviceGetMaxCustomerBoostClock", "NVML_CLOCK_SM"), 1e-6
+            ),
             "sm clock highest mhz": _scaled(self._mega("nvmlDeviceGetMaxClockInfo", "NVML_CLOCK_SM"), 1e-6),
             "pcie generation": self._ask("nvmlDeviceGetCurrPcieLinkGeneration", whole=True),
             "pcie highest generation": self._ask("nvmlDeviceGetMaxPcieLinkGeneration", whole=True),
@@ -144,11 +173,22 @@ class Board:
     def _reasons(self) -> tuple[str, ...]:
         bits = self._ask("nvmlDeviceGetCurrentClocksEventReasons", whole=True)
         if bits is None:
-            bits = self._ask("nvmlDeviceGetCurrentClocksThrottleReasons", whole=True)
+            bits = self._ask("nvmlDeviceGetCurrentClocksThrottleReasons", whole=True)  # older drivers
         return tuple(text for name, text in _REASONS if (bits or 0) & _bit(self.library, name))
 
+    def _temperature(self) -> Any:
+        """Ask the question that all drivers know, then the one that CUDA 14 leaves (NVML's deprecation notices)."""
+        told = self._ask("nvmlDeviceGetTemperature", "NVML_TEMPERATURE_GPU", whole=True)
+        if told is None:
+            told = self._ask("nvmlDeviceGetTemperatureV", "NVML_TEMPERATURE_GPU", whole=True)
+        return told
+
     def _default(self) -> float | None:
-        """Return the SM clock without boost; where the driver no longer tells it, the highest. It does not change."""
+        """Return the SM clock that applications get by default; where the driver does not tell it, the highest.
+
+        NVML promises it for "fully supported" boards only, and from CUDA 14 on for none (its deprecation notices). The
+        highest is a ceiling and not a promise, so a board at its power limit may be far below it. Asked once: it stays.
+        """
         if not self._default_clock:
             clock = self._mega("nvmlDeviceGetDefaultApplicationsClock", "NVML_CLOCK_SM")
             if clock is None:
@@ -182,31 +222,33 @@ def start(library: Library = pynvml) -> str | None:
     if code in absent:
         return ""
     if code == library.NVML_ERROR_LIB_RM_VERSION_MISMATCH:
-        return "NVIDIA's driver and its library have different versions: reboot, or reload the driver"
+        return "NVIDIA's driver/library version mismatch: reboot, or reload the driver's kernel modules"
     return f"NVIDIA's management library does not start: {library.NVMLError(code)}"
 
 
 def boards(library: Library = pynvml) -> tuple[Board, ...]:
-    """Return every board, in NVML's order, which is that of the PCI addresses; none where there is no driver."""
-    return tuple(_boards(library)) if start(library) is None else ()
+    """Return every board in the order of the PCI addresses, which NVML does not promise; none where there is no driver."""
+    if start(library) is not None:
+        return ()
+    return tuple(sorted(_boards(library), key=lambda board: _address(_pci_of(board)) or _LAST))
 
 
 def find(uuid: str, pci: str, library: Library = pynvml) -> Board | None:
     """Return the board that a framework knows by a UUID (`GPU-…`, or `MIG-…` for a slice) or a PCI address, else None.
 
-    Never by number: CUDA and NVML may count in different orders.
+    Never by number: CUDA and NVML may count in different orders. The beginning of the UUID is not compared, because a
+    framework that has 16 bytes cannot know whether they name a board or a slice.
     """
-    for board in boards(library):
-        if uuid.upper().startswith("MIG-"):
-            for piece in slices(board):
-                if piece.uuid.lower() == uuid.lower():
-                    return piece
-        elif uuid and board.uuid.lower() == uuid.lower():
-            return board
-    wanted = _address(pci)
-    if wanted is None:
+    there = boards(library)
+    if wanted := _bare(uuid):
+        for board in there:
+            for one in (board, *slices(board)):
+                if _bare(one.uuid) == wanted:
+                    return one
+    address = _address(pci)
+    if address is None:
         return None
-    return next((board for board in boards(library) if _address(_pci_of(board)) == wanted), None)
+    return next((board for board in there if _address(_pci_of(board)) == address), None)
 
 
 def slices(board: Board) -> Iterator[Board]:
@@ -260,6 +302,11 @@ def _address(pci: str) -> tuple[int, int, int] | None:
     return None if found is None else (int(found[1] or "0", 16), int(found[2], 16), int(found[3], 16))
 
 
+def _bare(uuid: str) -> str:
+    """Return the UUID without what says that it is a board's or a slice's."""
+    return uuid.lower().removeprefix("gpu-").removeprefix("mig-")
+
+
 def _name_of(pid: int) -> str:
     try:
         return psutil.Process(pid).name()
@@ -267,12 +314,21 @@ def _name_of(pid: int) -> str:
         return ""
 
 
-def _switch(value: Any) -> str | None:
-    """Return on or off; of a pair that NVML gives (now and after the next reset) the first counts."""
+def _switch(value: Any, *, after: bool = False) -> str | None:
+    """Return on or off; of a pair that NVML gives, the first is now, and the second after the next reset."""
     if value is None:
         return None
-    now = value[0] if isinstance(value, list | tuple) else value
-    return "on" if now else "off"
+    pair = value if isinstance(value, list | tuple) else (value, value)
+    return "on" if pair[1 if after else 0] else "off"
+
+
+def _name(names: Sequence[str], number: int | None) -> str | None:
+    return None if number is None else dict(enumerate(names)).get(number, str(number))
+
+
+def _version(number: int | None) -> str | None:
+    """Return 13.0 of 13000, as CUDA writes its versions."""
+    return None if number is None else f"{number // 1000}.{number % 1000 // 10}"
 
 
 def _number(value: Any, factor: float = 1.0) -> float | None:

@@ -122,12 +122,17 @@ class AcceleratorStand(Stand):
 
 
 def readings(taken: Sequence[Reading]) -> Mapping[str, Any]:
-    """Return what the board showed during a turn: the lowest clock, the highest temperature, the median power."""
+    """Return what the board showed during a turn: the lowest clock, the highest temperature, the median power.
+
+    The memory is what all processes hold on the board, where its gauge tells it.
+    """
     clocks = [one.sm_clock_hz for one in taken if one.sm_clock_hz is not None]
     heat = [one.temperature_c for one in taken if one.temperature_c is not None]
     power = [one.power_w for one in taken if one.power_w is not None]
     reasons = sorted({reason for one in taken for reason in one.reasons})
+    held = [used for one in taken if (used := getattr(one, "memory_used", None)) is not None]
     told = {
+        "board_memory_mib": max(held) / 2**20 if held else None,
         "sm_clock_mhz": min(clocks) / 1e6 if clocks else None,
         "temperature_c": max(heat, default=None),
         "power_w": statistics.median(power) if power else None,

@@ -69,8 +69,13 @@ def _listed(texts: Sequence[str]) -> str:
     return "; ".join(texts[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
 
 
-def against_host(device: float, host: float) -> Judged:
-    """Compare the seconds of one batch by the device's marks and by the host's clock."""
+def against_host(device: float, host: float, hides: str = "") -> Judged:
+    """Compare the seconds of one batch by the device's marks and by the host's clock.
+
+    `hides` is why the clock itself did not believe its marks, empty where it did; a plain product gives it no reason to.
+    """
+    if hides:
+        return Judged("failed", f"the marks around a plain product are not believed ({hides})", _CLOCK)
     detail = f"{format_duration(device)} by events, {format_duration(host)} by the host's clock"
     if abs(device / host - 1) <= AGREEMENT:
         return Judged("passed", detail)
@@ -133,8 +138,17 @@ def bandwidth(measured: float, stated: float | None, board: str) -> Judged:
 
 
 def flush(cold: float, hot: float) -> Judged:
-    """Compare the seconds of a copy that fits into the cache after a flush, and right after itself."""
-    detail = f"a copy takes {format_duration(max(cold, 0.0))} after a flush, {format_duration(max(hot, 0.0))} after itself"
+    """Compare the seconds of a copy that fits into the cache after a flush, and right after itself.
+
+    The second is a difference of times: where it is nothing, it says nothing of the cache.
+    """
+    if hot <= 0:
+        return Judged(
+            "failed",
+            "several copies in a row took no longer than one: times vary too much to tell cold from hot",
+            "try again when the device is idle",
+        )
+    detail = f"a copy takes {format_duration(max(cold, 0.0))} after a flush, {format_duration(hot)} after itself"
     if cold > COLDER * hot:
         return Judged("passed", detail)
     return Judged(

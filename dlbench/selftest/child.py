@@ -38,7 +38,7 @@ def main(name: str, device: str, effort: str = "full", seconds: str = "120") -> 
         install = backends()[name].install
         tell(absent="skipped", detail=f"{str(error).removesuffix(f'; {install}')}", advice=install)
     except UnsupportedError as error:
-        tell(absent="failed" if device.startswith("cuda") else "skipped", detail=str(error), advice="")
+        tell(absent="failed" if _is_meant(name, device) else "skipped", detail=str(error), advice="")
     except Exception as error:
         tell(absent="failed", detail=f"cannot start: {type(error).__name__}: {first_line(error)}", advice="")
     else:
@@ -64,6 +64,11 @@ def _backend(name: str, device: str) -> Backend:
     if device not in factory.devices():
         raise UnsupportedError(factory.why_not(device))
     return factory(device, usable_cores())
+
+
+def _is_meant(name: str, device: str) -> bool:
+    """Whether the backend should compute on the device: it is a CUDA device, and the backend says of GPUs why it cannot."""
+    return device.startswith("cuda") and "why_not" in vars(backends()[name].load())
 
 
 def _own_stdout() -> TextIO:

@@ -22,6 +22,8 @@ Observer = Callable[[str, str], None]
 """Is told the backend and the check that begins."""
 ON_PROCESSORS = frozenset({"numba", "numpy"})
 """Backends that never compute on an accelerator; there they are not spoken of."""
+LAST = "cupy"
+"""Compiles its kernels when it is first used, which takes longest, and so has the time that the others leave."""
 START = "start"
 """What goes on before the first check: the import of a framework from a cold disk."""
 END = "end"
@@ -45,6 +47,7 @@ def run(
     """
     end = time.monotonic() + seconds
     names = [name for name in backends() if device == "cpu" or name not in ON_PROCESSORS]
+    names.sort(key=lambda name: name == LAST)
     findings: list[Finding] = []
     model = ""
     for position, name in enumerate(names):

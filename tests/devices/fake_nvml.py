@@ -37,6 +37,10 @@ class FakeBoard:
     limit_mw: int = 400_000
     default_limit_mw: int = 400_000
     lanes: int = 16
+    bus_bits: int = 5120
+    auto_boost: int | None = None
+    compute_mode: int = 0
+    set_mhz: int | None = None
     processes: list[tuple[int, int | None]] = field(default_factory=list)
     slices: list[FakeBoard] = field(default_factory=list)
     errors: dict[str, int] = field(default_factory=dict)
@@ -82,8 +86,14 @@ class FakeNvml:
     def nvmlDeviceGetCount(self) -> int:  # noqa: N802 - NVML's name
         return len(self.boards)
 
+    def nvmlSystemGetCudaDriverVersion_v2(self) -> int:  # noqa: N802 - NVML's name
+        return 13000
+
     def nvmlDeviceGetHandleByIndex(self, index: int) -> FakeBoard:  # noqa: N802 - NVML's name
-        return self.boards[index]
+        board = self.boards[index]
+        if error := board.errors.get("nvmlDeviceGetHandleByIndex"):
+            raise FakeError(error)
+        return board
 
 
 def _clock(board: FakeBoard, kind: int) -> int:
@@ -94,6 +104,12 @@ def _default(board: FakeBoard, kind: int) -> int:
     if board.default_mhz is None:
         raise FakeError(pynvml.NVML_ERROR_NOT_SUPPORTED)
     return board.default_mhz
+
+
+def _auto_boost(board: FakeBoard) -> list[int]:
+    if board.auto_boost is None:
+        raise FakeError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+    return [board.auto_boost, 1]
 
 
 def _slice(board: FakeBoard, index: int) -> FakeBoard:
@@ -110,10 +126,16 @@ _ANSWERS: dict[str, Any] = {
     "nvmlDeviceGetUtilizationRates": lambda board: SimpleNamespace(gpu=37),
     "nvmlDeviceGetClockInfo": _clock,
     "nvmlDeviceGetDefaultApplicationsClock": _default,
-    "nvmlDeviceGetApplicationsClock": _default,
+    "nvmlDeviceGetApplicationsClock": lambda board, kind: board.set_mhz or _default(board, kind),
     "nvmlDeviceGetMaxClockInfo": lambda board, kind: board.most_mhz,
     "nvmlDeviceGetTemperature": lambda board, sensor: board.temperature,
+    "nvmlDeviceGetTemperatureV": lambda board, sensor: board.temperature,
     "nvmlDeviceGetPowerUsage": lambda board: board.milliwatts,
+    "nvmlDeviceGetEnforcedPowerLimit": lambda board: board.limit_mw,
+    "nvmlDeviceGetMaxCustomerBoostClock": lambda board, kind: board.most_mhz,
+    "nvmlDeviceGetMemoryBusWidth": lambda board: board.bus_bits,
+    "nvmlDeviceGetAutoBoostedClocksEnabled": _auto_boost,
+    "nvmlDeviceGetCurrentClocksEventReasons": lambda board: board.reasons,
     "nvmlDeviceGetCurrentClocksThrottleReasons": lambda board: board.reasons,
     "nvmlDeviceGetTotalEnergyConsumption": lambda board: board.joules * 1000,
     "nvmlDeviceGetComputeRunningProcesses": lambda board: [
@@ -123,7 +145,7 @@ _ANSWERS: dict[str, Any] = {
     "nvmlDeviceGetEccMode": lambda board: board.ecc,
     "nvmlDeviceGetMigMode": lambda board: board.mig,
     "nvmlDeviceGetPersistenceMode": lambda board: board.persistence,
-    "nvmlDeviceGetComputeMode": lambda board: 0,
+    "nvmlDeviceGetComputeMode": lambda board: board.compute_mode,
     "nvmlDeviceGetVbiosVersion": lambda board: "92.00",
     "nvmlDeviceGetPowerManagementLimit": lambda board: board.limit_mw,
     "nvmlDeviceGetPowerManagementDefaultLimit": lambda board: board.default_limit_mw,
@@ -135,3 +157,6 @@ _ANSWERS: dict[str, Any] = {
     "nvmlDeviceGetMaxMigDeviceCount": lambda board: 7 if board.slices else 0,
     "nvmlDeviceGetMigDeviceHandleByIndex": _slice,
 }
+
+QUESTIONS = tuple(_ANSWERS)
+"""Everything that a board can be asked."""

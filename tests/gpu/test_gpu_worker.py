@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -133,21 +134,20 @@ def test_all_plans_are_listed_the_fastest_first(start: Start, op: Op) -> None:
     assert all(plan["reason"] for plan in plans if "time_us" not in plan)
 
 
-def dlbench(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command with the faulty backends, in a store of its own."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(PLUGIN), *filter(None, sys.path)]),
-        "DLBENCH_STORE": str(tmp_path / "runs.db"),
-    }
+def dlbench(tmp_path: Path, *arguments: str, faulty: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run the command in a store of its own, with the faulty backends only where they are wanted."""
+    environment = {**os.environ, "DLBENCH_STORE": str(tmp_path / "runs.db")}
+    if faulty:
+        environment["PYTHONPATH"] = os.pathsep.join([str(PLUGIN), *filter(None, sys.path)])
     command = [sys.executable, "-m", "dlbench", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
-def rows(tmp_path: Path, *arguments: str) -> list[dict[str, Any]]:
-    """Run a config on the card and return its rows."""
+def rows(tmp_path: Path, *arguments: str, device: str = CARD, faulty: bool = False) -> list[dict[str, Any]]:
+    """Run a config on the card, or on what else is named, and return its rows."""
     out = tmp_path / "run.json"
-    done = dlbench(tmp_path, "run", *arguments, "--device", CARD, "--no-peaks", "-q", "-o", str(out))
+    options = ("--device", device, "--no-peaks", "-q", "-o", str(out))
+    done = dlbench(tmp_path, "run", *arguments, *options, faulty=faulty)
     assert done.returncode == 0, done.stderr
     found: list[dict[str, Any]] = json.loads(out.read_text())["rows"]
     return found
@@ -160,10 +160,20 @@ def test_the_first_look_gives_right_rows_only(tmp_path: Path) -> None:
     assert all(row["time_us"] > 0 for row in found)
 
 
+@pytest.mark.parametrize("options", [(), ("--parallel",)], ids=["in turn", "in parallel"])
+def test_every_device_is_measured_in_one_run(tmp_path: Path, options: tuple[str, ...]) -> None:
+    found = rows(tmp_path, "quick", "--only", "torch:library", *options, device="all")
+    counts = Counter(row["device"] for row in found)
+    assert counts.keys() >= {"cpu", CARD}
+    assert len(set(counts.values())) == 1, counts
+    here = [row for row in found if row["device"] in {"cpu", CARD}]  # torch may lack what else there is
+    assert [row for row in here if row["verdict"] not in RIGHT] == []
+
+
 def test_a_run_goes_on_after_a_poisoned_context(tmp_path: Path) -> None:
     config = tmp_path / "faults.yaml"
     config.write_text(CONFIG)
-    found = {row["variant"]: row["verdict"] for row in rows(tmp_path, str(config))}
+    found = {row["variant"]: row["verdict"] for row in rows(tmp_path, str(config), faulty=True)}
     poisoned = {variant: verdict for variant, verdict in found.items() if "poisons" in variant}
     others = [verdict for variant, verdict in found.items() if "right" in variant]
     assert list(poisoned.values()) == ["crashed"]
