@@ -40,7 +40,9 @@ class Report:
         made = [state for state in states if state != "skipped"]
         passed = sum(state != "failed" for state in made)
         where = f"{self.device} ({self.model})" if self.model else self.device
-        parts = [f"{passed} of {len(made)} checks passed on {where}" if made else f"nothing checked on {where}"]
+        parts = [
+            f"{passed} of {len(made)} checks passed on {where}" if made else f"nothing checked on {where}"
+        ]
         if warnings := states.count("warned"):
             parts.append(f"{warnings} with a warning")
         if skipped := len(states) - len(made):

@@ -148,7 +148,9 @@ def flush(cold: float, hot: float) -> Judged:
             "several copies in a row took no longer than one: times vary too much to tell cold from hot",
             "try again when the device is idle",
         )
-    detail = f"a copy takes {format_duration(max(cold, 0.0))} after a flush, {format_duration(hot)} after itself"
+    detail = (
+        f"a copy takes {format_duration(max(cold, 0.0))} after a flush, {format_duration(hot)} after itself"
+    )
     if cold > COLDER * hot:
         return Judged("passed", detail)
     return Judged(

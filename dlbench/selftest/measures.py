@@ -22,7 +22,7 @@ from dlbench.ops.catalogue import ops
 from dlbench.ops.conv import Conv2d
 from dlbench.ops.dtypes import Array
 from dlbench.ops.matmul import Matmul
-from dlbench.ops.op import Op
+from dlbench.ops.op import Distribution, Op
 from dlbench.ops.problem import Problem
 from dlbench.ops.stream import Copy
 from dlbench.runner.accelerator import AcceleratorStand, Board

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity, profile, supported_activities
 from torch.utils.flop_counter import FlopCounterMode
 
 from dlbench.backends.backend import Backend, BackendSpec, Identity, Implementation, Tensor, collect
@@ -236,7 +236,7 @@ class TorchBackend(Backend):
 
     def kernel_seconds(self, call: Call, calls: int) -> float | None:
         """Return the seconds that torch's profiler adds up for the kernels of so many calls; None where it sees none."""
-        if self._device.type != "cuda":
+        if self._device.type != "cuda" or ProfilerActivity.CUDA not in supported_activities():
             return None
         self._wait()
         with profile(activities=[ProfilerActivity.CUDA]) as seen:
