@@ -236,7 +236,7 @@ class TorchBackend(Backend):
 
     def kernel_seconds(self, call: Call, calls: int) -> float | None:
         """Return the seconds that torch's profiler adds up for the kernels of so many calls; None where it sees none."""
-        if self._device.type != "cuda" or ProfilerActivity.CUDA not in supported_activities():
+        if self._device.type != "cuda" or ProfilerActivity.CUDA not in supported_activities():  # type: ignore[no-untyped-call]
             return None
         self._wait()
         with profile(activities=[ProfilerActivity.CUDA]) as seen:
