@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -129,13 +130,22 @@ def _judged(measurement: Measurement, time: Interval, roof: Roof) -> Cells:
     """
     case, reason = measurement.case, measurement.reason
     excess = _over_sheet(measurement, time, roof) or _over_peak(case, time, roof)
-    if excess is not None and case.op.startswith("conv"):
-        effective = f"effective: {excess.above}; Winograd or FFT does fewer operations than are counted"
+    if excess is not None and (how := _does_less(case)):
+        effective = f"effective: {excess.above}; {how} does fewer operations than are counted"
         return {"reason": _joined(effective, reason)}
     excess = excess or _over_memory(case, time, roof)
     if excess is None:
         return {}
     return {"verdict": "suspect", "reason": _joined(excess.above, excess.advice, reason)}
+
+
+def _does_less(case: CaseRecord) -> str:
+    """Return what may do fewer operations than are counted, the empty string where nothing can."""
+    if case.op.startswith("conv"):
+        return "Winograd or FFT"
+    if case.op == "attention" and json.loads(case.params).get("causal"):
+        return "a kernel that leaves out what is masked"
+    return ""
 
 
 def _over_sheet(measurement: Measurement, time: Interval, roof: Roof) -> _Excess | None:

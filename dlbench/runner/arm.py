@@ -91,8 +91,12 @@ class Arm:
         )
 
     def learn(self, environments: Mapping[Seat, Mapping[str, str]]) -> None:
-        """Store what the workers of this arm said of their frameworks."""
-        ours = {seat.backend: dict(facts) for seat, facts in environments.items() if seat.arm == self.number}
+        """Store what the workers of this arm said of their frameworks: those on an accelerator beside the processor's."""
+        ours = {
+            seat.backend if seat.device == "cpu" else f"{seat.backend} on {seat.device}": dict(facts)
+            for seat, facts in environments.items()
+            if seat.arm == self.number
+        }
         self.machine.environment.setdefault("backends", {}).update(ours)
         self.store.set_environment(self.run_id, self.machine.environment)
 

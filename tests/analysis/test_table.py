@@ -175,6 +175,13 @@ class TestImpossibleRates:
             "Winograd or FFT does fewer operations than are counted; load 3"
         )
 
+    @pytest.mark.parametrize(("causal", "verdict"), [("true", "ok"), ("false", "suspect")])
+    def test_masked_attention_may_leave_out_what_is_counted(self, causal: str, verdict: str) -> None:
+        case = record(op="attention", params=f'{{"causal": {causal}}}')
+        row = _row(measured(case, 2_000_000 / 8e9), PEAKS)
+        assert row["verdict"] == verdict
+        assert ("a kernel that leaves out what is masked" in str(row["reason"])) is (causal == "true")
+
     def test_cold_bandwidth_above_that_of_memory_is_suspect(self) -> None:
         row = _row(measured(record(op="copy", flops=0, traffic=2**16, cache="cold"), 2**16 / 2e9), PEAKS)
         assert row["verdict"] == "suspect"

@@ -333,6 +333,7 @@ def test_devices_measured_in_parallel_have_a_thread_each_and_the_processor_goes_
         right = measurement.case.variant == "right"
         assert len(measurement.rounds) == (2 if right else 0)
         assert (measurement.verdict == "incorrect") is not right
+    assert done.environment["backends"].keys() == {"fake", "fake on cuda:0", "fake on cuda:1"}
     here = threading.get_ident()
     for number in range(2):
         threads = laboratory.threads[number * 3 : number * 3 + 3]
