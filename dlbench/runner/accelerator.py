@@ -23,7 +23,7 @@ WARM_UP_BATCH = 0.01
 ENERGY_SECONDS = 2.0
 """How long the loop behind a figure of energy lasts: NVML's counter moves every 20 to 100 ms."""
 THROTTLE_LIMIT = 10.0
-"""Seconds that one turn waits for a slowed-down board at most."""
+"""Seconds that a turn waits for a slowed-down board at most; those after it do not wait again before it has recovered."""
 
 
 class Board(Gauge, Protocol):
@@ -42,6 +42,7 @@ class AcceleratorStand(Stand):
         """Take the board as its driver shows it, None where nothing does."""
         super().__init__(backend, clock, minimum)
         self._board = board
+        self._patience = THROTTLE_LIMIT
 
     def rehearse(self, call: Call) -> None:
         """Make three calls, each waited for: lazy loading behind a held queue would never end."""
@@ -80,8 +81,9 @@ class AcceleratorStand(Stand):
         if self._board is None:
             return Taken(self._samples(timed, seconds, at_least), self._observed(timed))
         found = steady(
-            lambda: self._samples(timed, seconds, at_least), self._board, self.clock, THROTTLE_LIMIT
+            lambda: self._samples(timed, seconds, at_least), self._board, self.clock, self._patience
         )
+        self._patience = 0.0 if found.throttled else THROTTLE_LIMIT
         conditions = {**self._observed(timed), **readings(found.readings)}
         if found.discarded:
             conditions["discarded"] = found.discarded

@@ -209,6 +209,27 @@ def test_a_board_that_stays_slowed_down_gives_samples_that_say_so(accelerator: A
     assert sampled.conditions["temperature_c"] == 91.0
 
 
+def test_a_board_that_stays_slowed_down_is_waited_for_once_and_again_when_it_has_recovered(
+    accelerator: Accelerator,
+) -> None:
+    accelerator.prepared()
+    accelerator.with_board()
+    device = accelerator.device
+
+    def waited() -> float:
+        before = device.moment
+        accelerator.turn()
+        return (device.moment - before) * 1e-9
+
+    device.slowdowns = (Slowdown(0.0, 1e9, 0.5, ("HW thermal slowdown",), 91.0),)
+    assert 10.0 <= waited() < 11.0
+    assert waited() < 0.1
+    device.slowdowns = ()
+    assert waited() < 0.1
+    device.slowdowns = (Slowdown(0.0, 1e9, 0.5, ("HW thermal slowdown",), 91.0),)
+    assert 10.0 <= waited() < 11.0
+
+
 def test_a_board_slowed_down_for_a_moment_is_waited_for(accelerator: Accelerator) -> None:
     accelerator.prepared()
     accelerator.with_board()
