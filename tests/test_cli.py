@@ -26,7 +26,7 @@ sweeps:
 """
 SLOW = """\
 variants: [fake:slow]
-measure: {rounds: {min: 2, max: 2}, first_visit: 200ms, visit: 200ms}
+measure: {rounds: {min: 2, max: 2}, first_visit: 200ms, visit: 800ms}
 sweeps:
   - op: matmul
     params: {m: {from: 8, to: 40, step: 8}, n: 8, k: 8}
