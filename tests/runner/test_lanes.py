@@ -62,5 +62,7 @@ def test_an_interruption_stops_the_works_and_is_raised() -> None:
         side_by_side([work], stopped.set)
 
 
-def test_nothing_to_do_ends_at_once() -> None:
-    side_by_side([], lambda: None)
+def test_nothing_to_do_ends_at_once_and_stops_nobody() -> None:
+    stopped: list[str] = []
+    side_by_side([], lambda: stopped.append("all"))
+    assert stopped == []
