@@ -412,7 +412,7 @@ def test_bandwidth_is_compared_with_the_datasheet() -> None:
     rig.card.name = "NVIDIA A100-SXM4-40GB"
     found = rig.judge("bandwidth")
     assert found.state == "failed"
-    assert found.detail.startswith("a copy moves 104 GB/s, 7% of the 1555 GB/s that ")
+    assert found.detail.startswith("a copy moves 209 GB/s, 13% of the 1555 GB/s that ")
 
 
 # ---- processes
