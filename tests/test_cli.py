@@ -194,6 +194,11 @@ def test_no_framework_is_imported_until_it_is_needed(arguments: tuple[str, ...],
         assert "pandas" not in imported
 
 
+def _hear_control_c() -> None:
+    """Undo what a shell does to what it starts in the background, and its children inherit: Ctrl-C is ignored there."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(config: Path, store: Path) -> subprocess.Popen[str]:
     """Start a run and wait until its first visit is in the store."""
     environment = {**ENVIRONMENT, "DLBENCH_STORE": str(store)}
@@ -203,6 +208,7 @@ def start(config: Path, store: Path) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_hear_control_c,
     )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
