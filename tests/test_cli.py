@@ -74,10 +74,22 @@ def test_a_run_prints_every_row_and_writes_every_format(config: Path, store: Pat
         assert word in printed
     table = pd.read_csv(files[0])
     assert list(table.columns) == [column.name for column in COLUMNS]
-    verdicts = table["verdict"].replace(
-        "noisy", "unconverged"
-    )  # which of the two a round tells is the machine's affair
-    assert sorted(verdicts) == sorted(["unconverged", "incorrect", "crashed", "failed", "unsupported"] * 2)
+    failures = table[table["variant"] != "right"]
+    assert sorted(zip(failures["variant"], failures["verdict"], strict=True)) == sorted(
+        [
+            ("wrong", "incorrect"),
+            ("crashes", "crashed"),
+            ("raises", "failed"),
+            ("library", "unsupported"),
+        ]
+        * 2
+    )
+    assert failures["time_us"].isna().all()
+    right = table[table["variant"] == "right"]  # which of the two one round comes to is the machine's affair
+    assert set(right["verdict"]) <= {"unconverged", "noisy"}
+    assert list(right["rounds"]) == [1, 1]
+    assert (right["time_us"] > 0).all()
+    assert right["reason"].notna().all()
     assert json.loads(files[1].read_text())["run"]["name"] == "mine"
     loaded = dlbench.load(files[2])
     assert len(loaded.frame()) == 10

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from dlbench.errors import UnsupportedError
+from dlbench.ops.conv import Conv2d
 from dlbench.ops.op import Direction, Op
 from dlbench.ops.problem import Problem
 from dlbench.ops.stream import SCALAR
@@ -122,9 +123,11 @@ def _matmul(problem: Problem, variant: Variant) -> tuple[int, Scalars]:
 
 def _conv2d(problem: Problem, variant: Variant) -> tuple[int, Scalars]:
     op = problem.op
+    if not isinstance(op, Conv2d):
+        raise TypeError(f"not a convolution: {op!r}")
     n, c, h, w, k, r, s, p, q = _of(op, "n", "c", "h", "w", "k", "r", "s", "p", "q")
     dilation, groups = _of(op, "dilation", "groups")
-    (stride_h, stride_w), (pad_h, pad_w) = getattr(op, "strides"), getattr(op, "pads")  # noqa: B009 - a Conv2d has them
+    (stride_h, stride_w), (pad_h, pad_w) = op.strides, op.pads
     _fit(problem, n, c, k, h + 2 * pad_h, w + 2 * pad_w, stride_h, stride_w)
     scalars = n, c, h, w, k, r, s, p, q, stride_h, stride_w, pad_h, pad_w, dilation, groups
     c_group, k_group = c // groups, k // groups
