@@ -18,10 +18,10 @@ run: $(READY) ## set up and run the main job: ResNet-50's convolutions
 	$(BIN)/dlbench run configs/conv.yaml
 
 test: $(READY) ## set up and pass the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8
 
 test-slow: $(READY) ## the tests that take minutes
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 -m slow
 
 gpu-check: $(READY) ## the tests that need a GPU, on this machine's
 	$(BIN)/python -m pytest tests/gpu -m gpu

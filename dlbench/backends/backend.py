@@ -72,6 +72,8 @@ class Implementation:
     prepare: Prepare
     layouts: tuple[str, ...] = ()
     mode: str = ""
+    uncompiled: str = ""
+    """Why a compiler cannot make anything of it; empty where it can."""
 
     def refusal(self, problem: Problem, layout: str = "") -> str:
         """Return why this implementation cannot take the problem in that layout, or the empty string."""
@@ -92,25 +94,33 @@ def implements(
     dtypes: tuple[str, ...] = ("float32", "float64"),
     layouts: tuple[str, ...] = (),
     mode: str = "",
+    uncompiled: str = "",
 ) -> Callable[[F], F]:
     """Mark `prepare(problem, *tensors) -> Call` as a variant's way to compute an op.
 
     The mark stays on the function; a backend collects its own modules' functions: there is no global table.
     The prepared call must compute everything anew each time it is called. It may raise UnsupportedError
     while it prepares, with a reason. `layouts` are those it takes besides the op's own; `mode` is what a sweep's `mode`
-    names. The call may have an attribute `details`, a mapping of JSON-able values that is kept with the measurement
-    (the algorithm chosen, its workspace in bytes).
+    names. `uncompiled` says why a compiler cannot make anything of what it calls. The call may have an attribute
+    `details`, a mapping of JSON-able values that is kept with the measurement (the algorithm chosen, its workspace in
+    bytes).
     """
 
     def mark(prepare: F) -> F:
         marks = (
             *getattr(prepare, _MARK, ()),
-            Implementation(op, variant, directions, dtypes, prepare, layouts, mode),
+            Implementation(op, variant, directions, dtypes, prepare, layouts, mode, uncompiled),
         )
         setattr(prepare, _MARK, marks)
         return prepare
 
     return mark
+
+
+def tensors_of(backend: Backend, problem: Problem, inputs: Mapping[str, Array]) -> list[Tensor]:
+    """Return new tensors of a problem's inputs, each in its format, in the order in which an implementation takes them."""
+    formats = problem.op.formats(problem.direction)
+    return [backend.tensor(values, formats.get(name, problem.dtype)) for name, values in inputs.items()]
 
 
 def collect(*modules: ModuleType) -> tuple[Implementation, ...]:
@@ -167,7 +177,10 @@ class Backend(ABC):
 
     @abstractmethod
     def poison(self, tensor: Tensor) -> None:
-        """Fill the tensor in place with NaN, so that an answer left over from before cannot pass."""
+        """Fill the tensor in place with NaN, so that an answer left over from before cannot pass.
+
+        Integers are set to the smallest there is, masks to true.
+        """
 
     def clock(self) -> Clock:
         """Return the stopwatch for this device."""

@@ -2,37 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
-from types import MappingProxyType
+from inspect import isabstract, isclass
+from types import MappingProxyType, ModuleType
 
-from dlbench.ops.attention import Attention
-from dlbench.ops.conv import Conv2d
-from dlbench.ops.elementwise import Relu
-from dlbench.ops.matmul import Matmul
+from dlbench.ops import (
+    activation,
+    attention,
+    block,
+    conv,
+    conv_nd,
+    conv_transpose,
+    differentiation,
+    dropout,
+    elementwise,
+    im2col,
+    indexing,
+    linear,
+    loss,
+    matmul,
+    network,
+    normalization,
+    optimizer,
+    pooling,
+    quantized,
+    recurrent,
+    reduction,
+    reinforcement,
+    softmax,
+    sorting,
+    sparse,
+    stream,
+    tagger,
+    transfer,
+    transpose,
+)
 from dlbench.ops.op import Op
-from dlbench.ops.reduction import Sum
-from dlbench.ops.softmax import LogSoftmax, Softmax
-from dlbench.ops.stream import Add, Copy, Scale, Triad
-from dlbench.ops.transfer import ToDevice, ToHost
-from dlbench.ops.transpose import Transpose
 
 ENTRY_POINTS = "dlbench.ops"
-BUILT_IN: tuple[type[Op], ...] = (
-    Conv2d,
-    Matmul,
-    Attention,
-    Softmax,
-    LogSoftmax,
-    Sum,
-    Relu,
-    Transpose,
-    Copy,
-    Scale,
-    Add,
-    Triad,
-    ToDevice,
-    ToHost,
+
+
+def defined_in(*modules: ModuleType) -> Iterator[type[Op]]:
+    """Return the ops that the modules define, in the order in which they stand there; a base is none."""
+    for module in modules:
+        for member in vars(module).values():
+            own = isclass(member) and issubclass(member, Op) and member.__module__ == module.__name__
+            if own and not isabstract(member) and not member.__name__.startswith("_"):
+                yield member
+
+
+BUILT_IN: tuple[type[Op], ...] = tuple(
+    defined_in(
+        conv,
+        conv_nd,
+        conv_transpose,
+        im2col,
+        matmul,
+        linear,
+        sparse,
+        quantized,
+        attention,
+        recurrent,
+        pooling,
+        normalization,
+        softmax,
+        activation,
+        elementwise,
+        loss,
+        dropout,
+        reduction,
+        transpose,
+        stream,
+        indexing,
+        sorting,
+        optimizer,
+        block,
+        tagger,
+        reinforcement,
+        network,
+        differentiation,
+        transfer,
+    )
 )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,9 +46,21 @@ DTYPES: Mapping[str, DType] = MappingProxyType(
             DType("tf32", 4, 2.0**-11, 2.0**-24, "float32"),
             DType("float16", 2, 2.0**-11, 2.0**-24),
             DType("bfloat16", 2, 2.0**-8, 2.0**-24),
+            DType("float8_e4m3fn", 1, 2.0**-4, 2.0**-24),
+            DType("int8", 1, 0.0, 0.0),
         )
     }
 )
+"""What a problem can be computed in."""
+FLOATS = ("float64", "float32", "tf32", "float16", "bfloat16")
+"""What any op can be computed in; the formats of 8 bits are for the ops that say so."""
+FORMATS: Mapping[str, DType] = MappingProxyType(
+    {**DTYPES}
+    | {name: DType(name, size, 0.0, 0.0) for name, size in (("int64", 8), ("int32", 4), ("bool", 1))}
+)
+"""What a tensor can be held in: besides those, indices, sums of 8-bit products, and masks."""
+INTEGERS = frozenset({"int64", "int32", "int8", "bool"})
+"""The formats whose numbers are compared exactly, and which have no NaN."""
 
 
 _DROPPED_BITS: Mapping[str, int] = MappingProxyType({"bfloat16": 16, "tf32": 13})
@@ -56,13 +70,24 @@ _DROPPED_BITS: Mapping[str, int] = MappingProxyType({"bfloat16": 16, "tf32": 13}
 def rounded(values: Array, dtype: str) -> Array:
     """Return the float64 values rounded to the nearest number of the format, still held as float64.
 
-    bfloat16 keeps the upper 16 bits of float32 and TF32 the upper 19, rounded to nearest even.
+    bfloat16 keeps the upper 16 bits of float32 and TF32 the upper 19, rounded to nearest even. float8_e4m3fn has 4
+    significand bits and 448 as its largest number (P. Micikevicius et al., FP8 Formats for Deep Learning, 2022); what is
+    beyond becomes NaN. Integers are to be whole already.
     """
     if dtype == "float64":
         return values
+    if dtype == "float8_e4m3fn":
+        return np.asarray(values).astype(ml_dtypes.float8_e4m3fn).astype(np.float64)
     if dtype in _DROPPED_BITS:
         return _without_low_bits(values, _DROPPED_BITS[dtype])
     return values.astype(np.dtype(dtype)).astype(np.float64)
+
+
+def poison_of(dtype: str) -> float | int | bool:
+    """Return what no right answer is likely to be: NaN, the smallest integer, true."""
+    if dtype not in INTEGERS:
+        return math.nan
+    return True if dtype == "bool" else int(np.iinfo(dtype).min)
 
 
 def _without_low_bits(values: Array, dropped: int) -> Array:

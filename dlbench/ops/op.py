@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from dlbench.ops.dtypes import Array, rounded
+from dlbench.ops.dtypes import FLOATS, FORMATS, Array, rounded
 
 Direction = Literal["forward", "backward_data", "backward_weight", "backward", "forward_backward"]
 Distribution = Literal["normal", "uniform", "zeros", "integers"]
@@ -25,6 +25,8 @@ DIRECTIONS: tuple[Direction, ...] = (
 )
 DISTRIBUTIONS: tuple[Distribution, ...] = ("normal", "uniform", "zeros", "integers")
 
+CHECKED_CALLS = 2
+"""How often a call is made before its answer is compared: what the first one leaves in memory must not pass."""
 SMALL_INTEGER = 8
 """`integers` draws whole numbers in [-8, 8]: exactly representable in every format down to bfloat16."""
 
@@ -32,7 +34,10 @@ SMALL_INTEGER = 8
 class Op(BaseModel, ABC):
     """What is computed. An instance holds the concrete parameters, checked; a subclass is one operator.
 
-    Inputs and outputs are named float64 arrays on the host here; a backend owns the tensors it computes with.
+    Inputs and outputs are named float64 arrays on the host here, indices and masks as well; a backend owns the tensors it
+    computes with. The gradient with respect to a tensor `x` is called `dx`, and given as an input to a backward direction
+    it is that of the output of the same name: `dy` of `y`. What else such a direction is given are inputs and outputs of
+    `forward` under their names there.
     A subclass raises ProblemError from a validator when its parameters make no sense together.
     """
 
@@ -41,8 +46,14 @@ class Op(BaseModel, ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     directions: ClassVar[tuple[Direction, ...]] = ("forward",)
+    dtypes: ClassVar[tuple[str, ...]] = FLOATS
     layouts: ClassVar[tuple[str, ...]] = ()
     """Orders of the axes in memory that there are, the op's own first; empty for an op without a choice."""
+    stateful: ClassVar[bool] = False
+    """Whether each call goes on from the state that the one before has left, as an optimizer's step does.
+
+    An implementation keeps the state for itself, a copy of the inputs that it was prepared with; `reference` is then of
+    the state after CHECKED_CALLS calls, after which an answer is looked at."""
 
     @classmethod
     def own_layout(cls) -> str:
@@ -73,6 +84,39 @@ class Op(BaseModel, ABC):
     def reference(self, direction: Direction, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Return the outputs computed in float64."""
 
+    def formats(self, direction: Direction) -> Mapping[str, str]:  # noqa: ARG002 - none unless an op says otherwise
+        """Return the dtypes of those tensors, by name, that are not in the problem's: int64 of indices, bool of masks."""
+        return {}
+
+    def seen(
+        self,
+        direction: Direction,  # noqa: ARG002 - for overriding
+        inputs: Mapping[str, Array],  # noqa: ARG002 - for overriding
+        outputs: Mapping[str, Array],
+    ) -> Mapping[str, Array]:
+        """Return the outputs as they are compared with the reference, of the same names and shapes.
+
+        Themselves, unless there are several right answers: of indices that sort equal numbers, say, the numbers. What
+        that leaves unseen is for `complaint`.
+        """
+        return outputs
+
+    def complaint(
+        self,
+        direction: Direction,  # noqa: ARG002 - for overriding
+        inputs: Mapping[str, Array],  # noqa: ARG002 - for overriding
+        outputs: Mapping[str, Array],  # noqa: ARG002 - for overriding
+    ) -> str:
+        """Return what is wrong with the outputs that a comparison with the reference cannot see; empty where nothing is."""
+        return ""
+
+    def roundings(self, direction: Direction) -> int:  # noqa: ARG002 - 1 unless an op says otherwise
+        """Return how many times in a row intermediate results are rounded to the problem's dtype, at least 1.
+
+        It is 1 for what is one kernel, and the depth of what is several. It widens the tolerance like the terms of a sum.
+        """
+        return 1
+
     def crest(self, direction: Direction) -> float:  # noqa: ARG002 - 1 unless an op says otherwise
         """Return how much farther the largest output stands out than that of normal data; at least 1.
 
@@ -83,8 +127,19 @@ class Op(BaseModel, ABC):
 
     def traffic(self, direction: Direction, itemsize: int) -> int:
         """Return the compulsory bytes: each input read once, each output written once."""
-        shapes = [*self.inputs(direction).values(), *self.outputs(direction).values()]
-        return itemsize * sum(math.prod(shape) for shape in shapes)
+        outputs = self._bytes(direction, self.outputs(direction), itemsize)
+        return self.input_bytes(direction, itemsize) + outputs
+
+    def input_bytes(self, direction: Direction, itemsize: int) -> int:
+        """Return the bytes of the input tensors."""
+        return self._bytes(direction, self.inputs(direction), itemsize)
+
+    def _bytes(self, direction: Direction, shapes: Mapping[str, Shape], itemsize: int) -> int:
+        formats = self.formats(direction)
+        return sum(
+            (FORMATS[formats[name]].itemsize if name in formats else itemsize) * math.prod(shape)
+            for name, shape in shapes.items()
+        )
 
     def reference_cost(self, direction: Direction) -> int:
         """Return about how many operations the whole reference takes; above a limit, outputs are sampled."""
@@ -121,7 +176,10 @@ class Op(BaseModel, ABC):
     def make_inputs(
         self, direction: Direction, dtype: str, distribution: Distribution, rng: np.random.Generator
     ) -> dict[str, Array]:
-        """Return random inputs, already rounded to the dtype so that every backend gets the same numbers."""
+        """Return random inputs, already rounded to the dtype so that every backend gets the same numbers.
+
+        An op overrides it for indices and masks.
+        """
         return {
             name: rounded(_draw(shape, distribution, rng), dtype)
             for name, shape in self.inputs(direction).items()

@@ -46,6 +46,15 @@ class Problem:
         """Compulsory bytes of one call."""
         return self.op.traffic(self.direction, DTYPES[self.dtype].itemsize)
 
+    @property
+    def input_bytes(self) -> int:
+        """Bytes of the input tensors."""
+        return self.op.input_bytes(self.direction, DTYPES[self.dtype].itemsize)
+
+    def format(self, tensor: str) -> str:
+        """Return the dtype in which an input or output is held in memory."""
+        return self.op.formats(self.direction).get(tensor, DTYPES[self.dtype].storage)
+
     def inputs(self, seed: int = 0) -> dict[str, Array]:
         """Return the seeded inputs: the same in every process for the same problem and seed."""
         digest = hashlib.sha256(f"{seed}|{self.key}".encode()).digest()

@@ -21,9 +21,11 @@ at float32 up to 4608 terms (tests/ops/test_tolerance.py)."""
 def tolerance(problem: Problem) -> float:
     """Return the largest allowed error, relative to the root mean square of the reference output.
 
-    16 crest (u + u' sqrt(K)) with the dtype's unit roundoff u, that of its accumulator u', and the longest
-    sum K; the crest is 1 but for softmax, a few of whose outputs are far larger than the rest.
+    16 crest (u sqrt(R) + u' sqrt(K)) with the dtype's unit roundoff u, that of its accumulator u', the roundings in a row
+    R, and the longest sum K; the crest is 1 but for softmax and the like, a few of whose outputs are far larger than the
+    rest. It is 0 for integers.
     """
     op, direction, dtype = problem.op, problem.direction, DTYPES[problem.dtype]
     sums = dtype.accumulator_roundoff * math.sqrt(op.reduction_length(direction))
-    return SAFETY * op.crest(direction) * (dtype.roundoff + sums)
+    roundings = dtype.roundoff * math.sqrt(op.roundings(direction))
+    return SAFETY * op.crest(direction) * (roundings + sums)

@@ -33,6 +33,7 @@ def check(config: Config) -> None:
         kinds = [known[name] for name in sweep.op]
         _check_suite(config, index, sweep)
         _check_directions(config, index, sweep, kinds)
+        _check_dtypes(config, index, sweep, kinds)
         _check_layouts(config, index, sweep, kinds)
         _check_zip(config, index, sweep)
         for kind in kinds:
@@ -114,6 +115,14 @@ def _check_directions(config: Config, index: int, sweep: Sweep, kinds: Sequence[
                 raise config.error(
                     ("sweeps", index, "direction"), f"{kind.name} has no direction `{direction}`", has
                 )
+
+
+def _check_dtypes(config: Config, index: int, sweep: Sweep, kinds: Sequence[type[Op]]) -> None:
+    for kind in kinds:
+        for dtype in sweep.dtype:
+            if dtype not in kind.dtypes:
+                has = f"it has {', '.join(kind.dtypes)}"
+                raise config.error(("sweeps", index, "dtype"), f"{kind.name} has no dtype `{dtype}`", has)
 
 
 def _check_layouts(config: Config, index: int, sweep: Sweep, kinds: Sequence[type[Op]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
@@ -58,5 +59,6 @@ def _call_seconds(case: Case) -> float:
 
 def memory(problem: Problem) -> int:
     """Return about how many bytes a problem's tensors and their float64 reference need at once."""
-    elements = problem.op.traffic(problem.direction, 1)
+    op, direction = problem.op, problem.direction
+    elements = sum(math.prod(s) for s in (*op.inputs(direction).values(), *op.outputs(direction).values()))
     return problem.traffic + HOST_COPIES * 8 * elements

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -11,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dlbench.backends.backend import Backend, Implementation
+from dlbench.backends.backend import Backend, Implementation, tensors_of
 from dlbench.devices import cpu, nvml
 from dlbench.errors import UnsupportedError
-from dlbench.ops.dtypes import DTYPES, Array
+from dlbench.ops.dtypes import Array
 from dlbench.ops.problem import Problem
 from dlbench.plan.case import GRAPH, Case
 from dlbench.plan.estimate import memory
@@ -128,6 +127,10 @@ class Bench:
 
     def _graph(self, case: Case, implementation: Implementation, call: Call) -> tuple[Timed, float]:
         """Return the call as a graph, and the error of the answer that a replay gives."""
+        if case.problem.op.stateful:
+            raise UnsupportedError(
+                f"launch: graph cannot be checked for {case.problem.op.name}, whose replays go on from one another"
+            )
         given, tensors = self._given_for(case.problem), self._tensors(case.problem, case.layout)
         cold = case.cache == "cold"
         calls = [call]
@@ -164,8 +167,8 @@ class Bench:
 
     def _made(self, problem: Problem, layout: str) -> list[Any]:
         """Return new tensors of the problem."""
-        inputs = self._given[problem.key].inputs.values()
-        tensors = [self.backend.tensor(values, problem.dtype) for values in inputs]
+        inputs = self._given[problem.key].inputs
+        tensors = tensors_of(self.backend, problem, inputs)
         return [self.backend.laid_out(tensor, layout) for tensor in tensors] if layout else tensors
 
     def _peak_memory(
@@ -179,8 +182,7 @@ class Bench:
         workspace = self._stand.peak_of(lambda: implementation.prepare(problem, *tensors)())
         if workspace is None:
             return None
-        itemsize = DTYPES[problem.dtype].itemsize
-        return workspace + itemsize * sum(math.prod(s) for s in problem.op.inputs(problem.direction).values())
+        return workspace + problem.input_bytes
 
     def _turn(self, turn: Turn) -> Reply:
         ready = self._ready[turn.key]

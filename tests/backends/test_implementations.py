@@ -3,62 +3,23 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from ragged import RAGGED
 
 from dlbench.backends import numba, numpy, torch
-from dlbench.backends.backend import Backend, Implementation
+from dlbench.backends.backend import Backend, Implementation, tensors_of
 from dlbench.errors import UnsupportedError
-from dlbench.ops.attention import Attention
 from dlbench.ops.catalogue import ops
-from dlbench.ops.conv import Conv2d
-from dlbench.ops.dtypes import DTYPES, Array
-from dlbench.ops.elementwise import Relu
-from dlbench.ops.matmul import Matmul
-from dlbench.ops.op import Direction, Distribution, Op
+from dlbench.ops.dtypes import DTYPES, INTEGERS, Array
+from dlbench.ops.op import CHECKED_CALLS, Direction, Distribution, Op
 from dlbench.ops.problem import Problem
-from dlbench.ops.reduction import Sum
-from dlbench.ops.softmax import LogSoftmax, Softmax
-from dlbench.ops.stream import Add, Copy, Scale, Triad
+from dlbench.ops.stream import Copy
 from dlbench.ops.tolerance import tolerance
-from dlbench.ops.transfer import ToDevice, ToHost
-from dlbench.ops.transpose import Transpose
 
 SPECS = {spec.name: spec for spec in (numba.SPEC, numpy.SPEC, torch.SPEC)}
-RAGGED: Mapping[str, tuple[Op, ...]] = {
-    "conv2d": (
-        Conv2d(n=2, c=4, h=9, w=7, k=6, r=3, s=2, stride=2, stride_w=1, pad=1, pad_w=0, dilation=2, groups=2),
-        Conv2d(n=3, c=5, h=6, w=7, k=4, r=1, s=1),
-        Conv2d(c=5, h=6, w=7, k=4, r=1, s=1, stride=2),
-        Conv2d(c=6, h=8, w=8, k=6, r=3, s=3, pad=1, groups=6),
-        Conv2d(n=16, c=3, h=17, w=15, k=5, r=3, s=3, pad=1),
-    ),
-    "matmul": (
-        Matmul(m=7, n=5, k=33),
-        Matmul(m=1, n=65, k=17, trans_a=True),
-        Matmul(m=13, n=6, k=9, trans_b=True),
-        Matmul(m=5, n=6, k=7, batch=3, trans_a=True, trans_b=True),
-    ),
-    "attention": (
-        Attention(seq_q=5, seq_k=9, dim=3),
-        Attention(batch=2, heads=3, seq_q=7, seq_k=7, dim=8, causal=True),
-        Attention(heads=2, seq_q=1, seq_k=33, dim=16),
-    ),
-    "softmax": (Softmax(rows=7, cols=129), Softmax(rows=5, cols=1)),
-    "log_softmax": (LogSoftmax(rows=7, cols=129), LogSoftmax(rows=5, cols=1)),
-    "sum": (Sum(rows=7, cols=129), Sum(rows=1, cols=1000), Sum(rows=5, cols=1)),
-    "relu": (Relu(n=1025),),
-    "transpose": (Transpose(rows=33, cols=65), Transpose(rows=1, cols=9)),
-    "copy": (Copy(n=1025),),
-    "scale": (Scale(n=1025),),
-    "add": (Add(n=1025),),
-    "triad": (Triad(n=1025),),
-    "to_device": (ToDevice(n=1025), ToDevice(n=1025, pinned=True)),
-    "to_host": (ToHost(n=1025), ToHost(n=1025, pinned=True)),
-}
 NEED_AN_ACCELERATOR = ("to_device", "to_host")
 """A processor has no link to itself: there is nothing to compute here but the refusal."""
 NOT_ON_A_PROCESSOR = "tf32"
@@ -99,55 +60,73 @@ def cells(data: Distribution = "normal") -> list[Any]:
     ]
 
 
+def of(cell: Any) -> Cell:
+    """The cell, also of one with a mark."""
+    return cell if isinstance(cell, Cell) else cell.values[0]
+
+
 @functools.cache
 def backend_of(name: str) -> Backend:
     return SPECS[name].load()("cpu", 2)
 
 
 @functools.cache
-def reference(op: Op, dtype: str, direction: Direction, data: Distribution) -> Array:
-    (values,) = op.reference(direction, Problem(op, dtype, direction, data).inputs()).values()
-    return values
+def reference(op: Op, dtype: str, direction: Direction, data: Distribution) -> dict[str, Array]:
+    return op.reference(direction, Problem(op, dtype, direction, data).inputs())
 
 
-def tensors_of(cell: Cell) -> list[Any]:
-    backend = backend_of(cell.backend)
-    return [backend.tensor(values, cell.problem.dtype) for values in cell.problem.inputs().values()]
+def given(cell: Cell) -> list[Any]:
+    return tensors_of(backend_of(cell.backend), cell.problem, cell.problem.inputs())
+
+
+def several(outputs: Any) -> tuple[Any, ...]:
+    return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
 @pytest.mark.parametrize("cell", [*cells(), *cells("uniform")], ids=str)
 def test_the_answer_is_the_references(cell: Cell) -> None:
     backend, problem = backend_of(cell.backend), cell.problem
+    op, direction = problem.op, problem.direction
     with backend.activate(cell.implementation.variant):
-        output = cell.implementation.prepare(problem, *tensors_of(cell))()
-    expected = reference(problem.op, problem.dtype, problem.direction, problem.data)
-    values = backend.host(output)
-    assert backend.dtype(output) == problem.dtype
-    assert (values.shape,) == tuple(problem.op.outputs(problem.direction).values())
-    scale = float(np.sqrt(np.mean(expected**2))) or 1.0
-    assert np.abs(values - expected).max() / scale <= tolerance(problem)
+        call = cell.implementation.prepare(problem, *given(cell))
+        outputs = [several(call()) for _ in range(CHECKED_CALLS if op.stateful else 1)][-1]
+    shapes = op.outputs(direction)
+    assert [backend.dtype(output) for output in outputs] == [problem.format(name) for name in shapes]
+    values = dict(zip(shapes, map(backend.host, outputs), strict=True))
+    assert {name: value.shape for name, value in values.items()} == shapes
+    assert op.complaint(direction, problem.inputs(), values) == ""
+    seen = op.seen(direction, problem.inputs(), values)
+    expected = reference(op, problem.dtype, direction, problem.data)
+    for name, value in expected.items():
+        scale = float(np.sqrt(np.mean(value**2))) or 1.0
+        allowed = 0.0 if problem.format(name) in INTEGERS else tolerance(problem)
+        assert np.abs(seen[name] - value).max() / scale <= allowed, name
+    assert set(seen) == set(expected)
 
 
-@pytest.mark.parametrize("cell", cells(), ids=str)
+@pytest.mark.parametrize("cell", [cell for cell in cells() if not of(cell).problem.op.stateful], ids=str)
 def test_every_call_computes_the_whole_output_anew(cell: Cell) -> None:
     backend = backend_of(cell.backend)
     with backend.activate(cell.implementation.variant):
-        call = cell.implementation.prepare(cell.problem, *tensors_of(cell))
-        first = call()
-        before = backend.host(first)
-        backend.poison(first)
-        again = backend.host(call())
-    assert np.array_equal(again, before)
+        call = cell.implementation.prepare(cell.problem, *given(cell))
+        first = several(call())
+        before = [backend.host(output) for output in first]
+        for output in first:
+            backend.poison(output)
+        again = [backend.host(output) for output in several(call())]
+    for one, other in zip(again, before, strict=True):
+        assert np.array_equal(one, other)
 
 
 @pytest.mark.parametrize("cell", cells(), ids=str)
 def test_the_inputs_are_left_as_they_were(cell: Cell) -> None:
     backend = backend_of(cell.backend)
-    tensors = tensors_of(cell)
+    tensors = given(cell)
     with backend.activate(cell.implementation.variant):
-        backend.poison(cell.implementation.prepare(cell.problem, *tensors)())
-    for tensor, given in zip(tensors, cell.problem.inputs().values(), strict=True):
-        assert np.array_equal(backend.host(tensor), given)
+        for output in several(cell.implementation.prepare(cell.problem, *tensors)()):
+            backend.poison(output)
+    for tensor, values in zip(tensors, cell.problem.inputs().values(), strict=True):
+        assert np.array_equal(backend.host(tensor), values)
 
 
 def test_tf32_is_refused_on_a_processor() -> None:
@@ -156,7 +135,7 @@ def test_tf32_is_refused_on_a_processor() -> None:
     for cell in refused:
         backend, problem = backend_of(cell.backend), cell.problem
         with pytest.raises(UnsupportedError), backend.activate(cell.implementation.variant, dtype="tf32"):
-            cell.implementation.prepare(problem, *tensors_of(cell))
+            cell.implementation.prepare(problem, *given(cell))
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -205,17 +184,18 @@ def test_no_two_implementations_answer_for_one_cell(name: str) -> None:
     assert len(taken) == len(set(taken))
 
 
-@pytest.mark.parametrize("name", SPECS)
 @pytest.mark.parametrize("op", [op for op in RAGGED if op not in NEED_AN_ACCELERATOR])
-def test_every_backend_computes_every_op_in_every_direction(name: str, op: str) -> None:
-    computed = {d for one in SPECS[name].load().implementations() if one.op == op for d in one.directions}
+def test_torch_computes_every_op_in_every_direction(op: str) -> None:
+    computed = {d for one in torch.SPEC.load().implementations() if one.op == op for d in one.directions}
     assert computed == set(ops()[op].directions)
 
 
 @pytest.mark.parametrize("name", SPECS)
-@pytest.mark.parametrize("dtype", [dtype for dtype in DTYPES if dtype != NOT_ON_A_PROCESSOR])
+@pytest.mark.parametrize(
+    "dtype", [dtype for dtype in DTYPES if dtype != NOT_ON_A_PROCESSOR and dtype not in INTEGERS]
+)
 def test_a_tensor_is_a_copy_that_holds_its_values(name: str, dtype: str) -> None:
-    if name != "torch" and dtype == "bfloat16":
+    if name != "torch" and dtype in ("bfloat16", "float8_e4m3fn"):
         dtype = "float32"  # numpy has no such number
     backend = backend_of(name)
     values = Problem(Copy(n=100), dtype).inputs()["a"]

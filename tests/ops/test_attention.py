@@ -11,7 +11,7 @@ from op_strategies import attentions
 from dlbench.errors import ProblemError
 from dlbench.ops import attention
 from dlbench.ops.attention import Attention
-from dlbench.ops.dtypes import DTYPES, Array, rounded
+from dlbench.ops.dtypes import FLOATS, Array, rounded
 from dlbench.ops.op import DISTRIBUTIONS, Distribution
 from dlbench.ops.problem import Problem
 from dlbench.ops.tolerance import tolerance
@@ -116,7 +116,7 @@ def test_a_head_in_parts_is_the_same_as_in_one(monkeypatch: pytest.MonkeyPatch) 
     np.testing.assert_allclose(causal.reference("forward", inputs)["o"], whole, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("data", DISTRIBUTIONS)
 def test_the_nearest_answer_in_the_dtype_passes(dtype: str, data: Distribution) -> None:
     problem = Problem(LONG, dtype, data=data)
@@ -127,7 +127,7 @@ def test_the_nearest_answer_in_the_dtype_passes(dtype: str, data: Distribution) 
 
 def test_an_answer_that_misses_the_last_key_is_caught_in_every_dtype() -> None:
     shorter = LONG.model_copy(update={"seq_k": LONG.seq_k - 1})
-    for dtype in DTYPES:
+    for dtype in FLOATS:
         problem = Problem(LONG, dtype)
         inputs = problem.inputs()
         o = LONG.reference("forward", inputs)["o"]

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlbench.errors import ConfigError, ProblemError, UserError
+from dlbench.ops.dtypes import DTYPES
 from dlbench.plan.config import Config, Sweep, load_config
 from dlbench.plan.sweep import cases, count
 
@@ -83,6 +84,10 @@ BAD: list[tuple[str, str]] = [
     (
         PLAIN + "    direction: backward_data\n",
         "5: sweeps[0].direction: matmul has no direction `backward_data`\n  it has forward",
+    ),
+    (
+        PLAIN + "    dtype: int8\n",
+        "5: sweeps[0].dtype: matmul has no dtype `int8`\n  it has float64, float32, tf32, float16, bfloat16",
     ),
     (
         CONV.replace("conv2d", "matmul"),
@@ -219,7 +224,7 @@ OVERRIDES = [
     ("=1", "--set =1: no key=value, such as dtype=float64 or measure.budget=1m"),
     (
         "dtype=",
-        "--set dtype=: sweeps[0].dtype: no dtype nothing\n  known: bfloat16, float16, float32, float64, tf32",
+        "--set dtype=: sweeps[0].dtype: no dtype nothing\n  known: " + ", ".join(sorted(DTYPES)),
     ),
     (
         "seed=[1",

@@ -14,25 +14,73 @@ import numpy as np
 from dlbench.backends.backend import Backend, BackendSpec, Identity, Implementation, Tensor, collect
 from dlbench.backends.cupy import (
     SPEC,
+    activation,
     attention,
+    block,
     conv,
+    conv_nd,
+    conv_transpose,
     cudnn_attention,
     cudnn_conv,
     cudnn_matmul,
+    differentiation,
+    dropout,
     faults,
+    im2col,
+    indexing,
+    linear,
+    loss,
     matmul,
+    network,
+    normalization,
+    optimizer,
+    pooling,
+    quantized,
+    recurrent,
     reduction,
+    reinforcement,
     softmax,
+    sorting,
+    sparse,
     stream,
+    tagger,
 )
 from dlbench.backends.cupy.queue import CupyQueue
 from dlbench.errors import UnsupportedError
-from dlbench.ops.dtypes import DTYPES, Array
+from dlbench.ops.dtypes import FORMATS, Array, poison_of
 from dlbench.timing.clock import Clock, HostClock
 from dlbench.timing.event_clock import EventClock
 
 _IMPLEMENTATIONS = collect(
-    attention, conv, cudnn_attention, cudnn_conv, cudnn_matmul, matmul, reduction, softmax, stream
+    activation,
+    attention,
+    block,
+    conv,
+    conv_nd,
+    conv_transpose,
+    cudnn_attention,
+    cudnn_conv,
+    cudnn_matmul,
+    differentiation,
+    dropout,
+    im2col,
+    indexing,
+    linear,
+    loss,
+    matmul,
+    network,
+    normalization,
+    optimizer,
+    pooling,
+    quantized,
+    recurrent,
+    reduction,
+    reinforcement,
+    softmax,
+    sorting,
+    sparse,
+    stream,
+    tagger,
 )
 
 UUID_BYTES = 16
@@ -91,11 +139,12 @@ class CupyBackend(Backend):
     def tensor(self, values: Array, dtype: str) -> Tensor:
         """Return a contiguous array on the device, its values there.
 
-        Raises UnsupportedError for bfloat16, which numpy and cupy have no number for.
+        Raises UnsupportedError for bfloat16 and the like, which numpy and cupy have no number for.
         """
-        if dtype == "bfloat16":
-            raise UnsupportedError("cupy has no bfloat16; torch has")
-        array = cupy.asarray(np.array(values, dtype=DTYPES[dtype].storage, order="C"))
+        stored = FORMATS[dtype].storage
+        if not hasattr(np, stored):
+            raise UnsupportedError(f"cupy has no {dtype}; torch has")
+        array = cupy.asarray(np.array(values, dtype=stored, order="C"))
         self._wait()
         return array
 
@@ -109,9 +158,9 @@ class CupyBackend(Backend):
         return str(tensor.dtype)
 
     def poison(self, tensor: Tensor) -> None:
-        """Fill the array with NaN, now."""
+        """Fill the array with NaN, or the smallest integer, now."""
         self._wait()
-        tensor.fill(np.nan)
+        tensor.fill(poison_of(str(tensor.dtype)))
         self._wait()
 
     @contextmanager

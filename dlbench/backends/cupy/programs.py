@@ -13,7 +13,6 @@ import numpy as np
 from dlbench.backends.cupy import faults
 from dlbench.backends.cupy.launches import KERNELS, Variant, launch
 from dlbench.errors import UnsupportedError
-from dlbench.ops.dtypes import DTYPES
 from dlbench.ops.problem import Problem
 from dlbench.timing.clock import Call
 
@@ -25,8 +24,8 @@ KERNEL_DTYPES = ("float32", "float16")
 
 def outputs_of(problem: Problem) -> tuple[Tensor, ...]:
     """Return new arrays for the problem's outputs, in the order of the op."""
-    dtype = DTYPES[problem.dtype].storage
-    return tuple(cupy.empty(shape, dtype) for shape in problem.op.outputs(problem.direction).values())
+    shapes = problem.op.outputs(problem.direction)
+    return tuple(cupy.empty(shape, problem.format(name)) for name, shape in shapes.items())
 
 
 def only(outputs: tuple[Tensor, ...]) -> Tensor:

@@ -12,18 +12,68 @@ import numpy as np
 from dlbench.backends.backend import Backend, BackendSpec, Implementation, Tensor, collect
 from dlbench.backends.numba import (
     SPEC,
+    activation,
     attention,
+    block,
     conv,
+    conv_nd,
+    conv_transpose,
+    differentiation,
+    dropout,
     elementwise,
+    im2col,
+    indexing,
+    linear,
+    loss,
     matmul,
+    network,
+    normalization,
+    optimizer,
+    pooling,
+    quantized,
+    recurrent,
     reduction,
+    reinforcement,
     softmax,
+    sorting,
+    sparse,
     stream,
+    tagger,
     transpose,
 )
-from dlbench.ops.dtypes import Array
+from dlbench.errors import UnsupportedError
+from dlbench.ops.dtypes import Array, poison_of
 
-_IMPLEMENTATIONS = collect(conv, matmul, attention, softmax, reduction, elementwise, transpose, stream)
+_IMPLEMENTATIONS = collect(
+    activation,
+    attention,
+    block,
+    conv,
+    conv_nd,
+    conv_transpose,
+    differentiation,
+    dropout,
+    elementwise,
+    im2col,
+    indexing,
+    linear,
+    loss,
+    matmul,
+    network,
+    normalization,
+    optimizer,
+    pooling,
+    quantized,
+    recurrent,
+    reduction,
+    reinforcement,
+    softmax,
+    sorting,
+    sparse,
+    stream,
+    tagger,
+    transpose,
+)
 
 
 class NumbaBackend(Backend):
@@ -46,7 +96,12 @@ class NumbaBackend(Backend):
         }
 
     def tensor(self, values: Array, dtype: str) -> Tensor:
-        """Return a contiguous copy in the dtype."""
+        """Return a contiguous copy in the dtype.
+
+        Raises UnsupportedError for a dtype that numpy has no number for.
+        """
+        if not hasattr(np, dtype):
+            raise UnsupportedError(f"numpy has no {dtype}; torch has")
         return np.array(values, dtype=dtype, order="C")
 
     def host(self, tensor: Tensor) -> Array:
@@ -58,5 +113,5 @@ class NumbaBackend(Backend):
         return str(tensor.dtype)
 
     def poison(self, tensor: Tensor) -> None:
-        """Fill the array with NaN."""
-        tensor.fill(np.nan)
+        """Fill the array with NaN, or the smallest integer."""
+        tensor.fill(poison_of(str(tensor.dtype)))

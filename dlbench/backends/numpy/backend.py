@@ -11,18 +11,68 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from dlbench.backends.backend import Backend, BackendSpec, Implementation, Tensor, collect
 from dlbench.backends.numpy import (
     SPEC,
+    activation,
     attention,
+    block,
     conv,
+    conv_nd,
+    conv_transpose,
+    differentiation,
+    dropout,
     elementwise,
+    im2col,
+    indexing,
+    linear,
+    loss,
     matmul,
+    network,
+    normalization,
+    optimizer,
+    pooling,
+    quantized,
+    recurrent,
     reduction,
+    reinforcement,
     softmax,
+    sorting,
+    sparse,
     stream,
+    tagger,
     transpose,
 )
-from dlbench.ops.dtypes import Array
+from dlbench.errors import UnsupportedError
+from dlbench.ops.dtypes import Array, poison_of
 
-_IMPLEMENTATIONS = collect(conv, matmul, attention, softmax, reduction, elementwise, transpose, stream)
+_IMPLEMENTATIONS = collect(
+    activation,
+    attention,
+    block,
+    conv,
+    conv_nd,
+    conv_transpose,
+    differentiation,
+    dropout,
+    elementwise,
+    im2col,
+    indexing,
+    linear,
+    loss,
+    matmul,
+    network,
+    normalization,
+    optimizer,
+    pooling,
+    quantized,
+    recurrent,
+    reduction,
+    reinforcement,
+    softmax,
+    sorting,
+    sparse,
+    stream,
+    tagger,
+    transpose,
+)
 
 
 class NumpyBackend(Backend):
@@ -52,7 +102,12 @@ class NumpyBackend(Backend):
         return facts
 
     def tensor(self, values: Array, dtype: str) -> Tensor:
-        """Return a contiguous copy in the dtype."""
+        """Return a contiguous copy in the dtype.
+
+        Raises UnsupportedError for a dtype that numpy has no number for.
+        """
+        if not hasattr(np, dtype):
+            raise UnsupportedError(f"numpy has no {dtype}; torch has")
         return np.array(values, dtype=dtype, order="C")
 
     def host(self, tensor: Tensor) -> Array:
@@ -64,5 +119,5 @@ class NumpyBackend(Backend):
         return str(tensor.dtype)
 
     def poison(self, tensor: Tensor) -> None:
-        """Fill the array with NaN."""
-        tensor.fill(np.nan)
+        """Fill the array with NaN, or the smallest integer."""
+        tensor.fill(poison_of(str(tensor.dtype)))

@@ -15,15 +15,35 @@ from dlbench.backends.backend import Backend, BackendSpec, Identity, Implementat
 from dlbench.backends.torch import (
     SPEC,
     absence,
+    activation,
     attention,
+    block,
     conv,
+    conv_nd,
+    conv_transpose,
+    differentiation,
+    dropout,
     elementwise,
     facts,
     faults,
+    im2col,
+    indexing,
+    linear,
+    loss,
     matmul,
+    network,
+    normalization,
+    optimizer,
+    pooling,
+    quantized,
+    recurrent,
     reduction,
+    reinforcement,
     softmax,
+    sorting,
+    sparse,
     stream,
+    tagger,
     transfer,
     transpose,
 )
@@ -31,11 +51,40 @@ from dlbench.backends.torch.compiled import with_compiled
 from dlbench.backends.torch.flags import switched, told
 from dlbench.backends.torch.queue import TorchQueue
 from dlbench.errors import UnsupportedError
-from dlbench.ops.dtypes import DTYPES, Array
+from dlbench.ops.dtypes import FORMATS, Array, poison_of
 from dlbench.timing.clock import Call, Clock, HostClock
 from dlbench.timing.event_clock import EventClock
 
-_COMPUTED = collect(conv, matmul, attention, softmax, reduction, elementwise, transpose, stream)
+_COMPUTED = collect(
+    activation,
+    attention,
+    block,
+    conv,
+    conv_nd,
+    conv_transpose,
+    differentiation,
+    dropout,
+    elementwise,
+    im2col,
+    indexing,
+    linear,
+    loss,
+    matmul,
+    network,
+    normalization,
+    optimizer,
+    pooling,
+    quantized,
+    recurrent,
+    reduction,
+    reinforcement,
+    softmax,
+    sorting,
+    sparse,
+    stream,
+    tagger,
+    transpose,
+)
 _IMPLEMENTATIONS = (*with_compiled(_COMPUTED), *collect(transfer))
 """A transfer has nothing to compile."""
 
@@ -123,7 +172,7 @@ class TorchBackend(Backend):
         Raises UnsupportedError for float64 on a device without.
         """
         self._refuse(self._no_double(dtype))
-        storage = getattr(torch, DTYPES[dtype].storage)
+        storage = getattr(torch, FORMATS[dtype].storage)
         tensor = torch.from_numpy(values).to(storage, copy=True).to(self._device).contiguous()
         self._wait()
         return tensor
@@ -139,10 +188,10 @@ class TorchBackend(Backend):
         return str(tensor.dtype).removeprefix("torch.")
 
     def poison(self, tensor: Tensor) -> None:
-        """Fill the tensor with NaN, now; one made in inference mode may be written nowhere else."""
+        """Fill the tensor with NaN or the smallest integer, now; one made in inference mode may be written nowhere else."""
         self._wait()
         with torch.inference_mode():
-            tensor.fill_(float("nan"))
+            tensor.fill_(poison_of(self.dtype(tensor)))
         self._wait()
 
     def _wait(self) -> None:

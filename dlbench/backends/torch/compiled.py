@@ -35,11 +35,11 @@ MISSING_FILE = {
 
 
 def with_compiled(implementations: tuple[Implementation, ...]) -> tuple[Implementation, ...]:
-    """Return the implementations, and after them one as `compiled` of each that is `library`."""
+    """Return the implementations, and after them one as `compiled` of each that is `library` and can be compiled."""
     compiled = (
         replace(one, variant="compiled", prepare=compiling(one.prepare))
         for one in implementations
-        if one.variant == "library"
+        if one.variant == "library" and not one.uncompiled
     )
     return (*implementations, *compiled)
 

@@ -1,0 +1,1 @@
+"""Activation functions as array operations on a GPU."""

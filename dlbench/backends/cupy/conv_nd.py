@@ -1,0 +1,1 @@
+"""Convolutions over one and three axes as array operations on a GPU."""

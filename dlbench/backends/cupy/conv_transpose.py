@@ -1,0 +1,1 @@
+"""Transposed convolutions as array operations on a GPU."""

@@ -1,0 +1,1 @@
+"""Dropout as array operations on a GPU."""

@@ -1,0 +1,1 @@
+"""The fully connected layer as array operations on a GPU."""

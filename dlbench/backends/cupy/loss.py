@@ -1,0 +1,1 @@
+"""Losses as array operations on a GPU."""

@@ -1,0 +1,1 @@
+"""Recurrent layers as array operations on a GPU."""

@@ -1,0 +1,1 @@
+"""The LSTM tagger as array operations on a GPU."""

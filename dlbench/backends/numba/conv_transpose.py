@@ -1,0 +1,1 @@
+"""Transposed convolutions as loops on one core."""

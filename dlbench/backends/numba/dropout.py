@@ -1,0 +1,1 @@
+"""Dropout as loops on one core."""

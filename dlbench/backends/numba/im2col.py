@@ -1,0 +1,1 @@
+"""The columns of a convolution as loops on one core."""

@@ -1,0 +1,1 @@
+"""Embeddings, gather, scatter and concatenation as loops on one core."""

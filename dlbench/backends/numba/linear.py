@@ -1,0 +1,1 @@
+"""The fully connected layer as loops on one core."""

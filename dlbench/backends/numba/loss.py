@@ -1,0 +1,1 @@
+"""Losses as loops on one core."""

@@ -1,0 +1,1 @@
+"""Normalisation as loops on one core."""

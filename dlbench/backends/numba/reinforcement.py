@@ -1,0 +1,1 @@
+"""The DQN's learning step as loops on one core."""

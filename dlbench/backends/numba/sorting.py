@@ -1,0 +1,1 @@
+"""Top-k, argsort and non-maximum suppression as loops on one core."""

@@ -1,0 +1,1 @@
+"""Losses as array expressions."""

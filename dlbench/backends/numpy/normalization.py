@@ -1,0 +1,1 @@
+"""Normalisation as array expressions."""

@@ -1,0 +1,1 @@
+"""The DQN's learning step as array expressions."""

@@ -1,0 +1,1 @@
+"""Convolutions over one and three axes through torch."""

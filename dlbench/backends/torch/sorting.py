@@ -1,0 +1,1 @@
+"""Top-k, argsort and non-maximum suppression through torch."""

@@ -1,0 +1,1 @@
+"""Gradients of a network in several modes."""

@@ -1,0 +1,1 @@
+"""Embeddings, gather, scatter and concatenation."""

@@ -1,0 +1,1 @@
+"""Products of a sparse and a dense matrix."""

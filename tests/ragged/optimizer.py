@@ -1,0 +1,9 @@
+"""Small ragged problems of optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dlbench.ops.op import Op
+
+RAGGED: Mapping[str, tuple[Op, ...]] = {}
