@@ -89,6 +89,14 @@ def format_count(count: int) -> str:
     return f"{count:,}"
 
 
+def format_rough(count: int) -> str:
+    """Return three significant digits in thousands, millions or billions: "25.6 M", "999"."""
+    for power, unit in ((9, "G"), (6, "M"), (3, "k")):
+        if count >= 10**power * 0.9995:
+            return f"{significant(count / 10**power)} {unit}"
+    return str(count)
+
+
 def format_shape(shape: Iterable[int]) -> str:
     """Return "1×64×56×56"."""
     return "×".join(str(extent) for extent in shape)

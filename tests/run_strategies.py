@@ -74,6 +74,8 @@ def measurements(draw: st.DrawFn, key: str) -> Measurement:
         baseline=f"{text['backend']}:{text['variant']}" if draw(st.booleans()) else "",
         flops=draw(st.integers(0, 10**30)),
         traffic=draw(st.integers(0, 10**30)),
+        parameters=draw(st.integers(0, INT64)),
+        activations=draw(st.integers(0, INT64)),
     )
     return Measurement(case, draw(visits()), draw(VERDICTS), draw(TEXT))
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from dlbench.units import (
     format_bytes,
     format_duration,
+    format_rough,
     format_shape,
     parse_bytes,
     parse_duration,
@@ -100,3 +101,11 @@ def test_bytes_and_shapes_are_printed() -> None:
     assert format_bytes(1536) == "1.50 KiB"
     assert format_bytes(12) == "12 B"
     assert format_shape((1, 64, 56, 56)) == "1×64×56×56"
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0"), (999, "999"), (1000, "1.00 k"), (25_557_032, "25.6 M"), (999_960, "1.00 M"), (8_030_261_248, "8.03 G")],
+)
+def test_a_rough_count_has_three_digits(count: int, text: str) -> None:
+    assert format_rough(count) == text

@@ -47,6 +47,7 @@ def frame(run: Run, peaks: Peaks | None = None) -> pd.DataFrame:
 def _row(run_id: str, measurement: Measurement, speedup: Interval | None, peaks: Peaks) -> Cells:
     case, time = measurement.case, headline(measurement)
     cells = {"run": run_id} | {name: getattr(case, name) for name in _COPIED} | _observed(measurement)
+    cells |= {name: None for name in _SIZES if not cells[name]}
     if case.traffic:
         cells["intensity"] = case.flops / case.traffic
     if speedup is not None:
@@ -58,6 +59,8 @@ def _row(run_id: str, measurement: Measurement, speedup: Interval | None, peaks:
     return cells | seen | _judged(measurement, time, roof)
 
 
+_SIZES = ("parameters", "activations")
+"""What only a network has."""
 _COPIED = tuple(column.name for column in COLUMNS if column.name in CaseRecord.__dataclass_fields__)
 
 

@@ -125,6 +125,14 @@ class Op(BaseModel, ABC):
         """
         return 1.0
 
+    def parameters(self) -> int:
+        """Return how many numbers training sets: a network's weights and biases; 0 for what has none."""
+        return 0
+
+    def activations(self) -> int:
+        """Return how many numbers the layers of a network put out in one forward pass; 0 for what is no network."""
+        return 0
+
     def traffic(self, direction: Direction, itemsize: int) -> int:
         """Return the compulsory bytes: each input read once, each output written once."""
         outputs = self._bytes(direction, self.outputs(direction), itemsize)

@@ -17,7 +17,7 @@ from dlbench.report.footer import print_footer, repeated_reasons
 from dlbench.report.plans import plan_lines
 from dlbench.results.formats.rows import rows
 from dlbench.results.measurement import FAILURES, Run
-from dlbench.units import significant
+from dlbench.units import format_rough, significant
 
 FASTEST, LEVEL = "▸", "≈"
 """The fastest of a problem, and those whose interval overlaps its own: not told apart."""
@@ -95,9 +95,16 @@ def _title(row: Row, *, several_suites: bool) -> Text:
     suite = f"{row['suite']}/" if several_suites and row["suite"] else ""
     layer = f"{row['count']} × {suite}{row['layer']}" if row["layer"] else ""
     data = "" if row["data"] == "normal" else f"{row['data']} data"
-    facts = (row["dtype"], row["direction"], row["cache"], data, layer)
+    facts = (row["dtype"], row["direction"], row["cache"], data, layer, *_size(row))
     title = Text(printable(row["problem"]), style="bold cyan")
     return title.append(printable("".join(f" · {fact}" for fact in facts if fact)), style="not bold dim")
+
+
+def _size(row: Row) -> list[str]:
+    """Return how large a network is."""
+    return [
+        f"{format_rough(row[name])} {name}" for name in ("parameters", "activations") if row[name] is not None
+    ]
 
 
 def _marks(problem: Sequence[Row]) -> list[str]:

@@ -118,7 +118,8 @@ class Database:
         with self.writing() as connection:
             version = self._version(connection) or VERSION  # another process may have been quicker
             while version in UPGRADES:
-                connection.execute(text(UPGRADES[version]))
+                for statement in UPGRADES[version]:
+                    connection.execute(text(statement))
                 version += 1
                 connection.execute(update(SCHEMA).values(version=version))
             return version

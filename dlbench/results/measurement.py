@@ -76,6 +76,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("speedup", "number", "×", "the baseline's time over this time"),
     Column("speedup_low", "number", "×", "lower end of its 95 % interval, from paired rounds"),
     Column("speedup_high", "number", "×", "upper end of its 95 % interval"),
+    Column("parameters", "integer", "", "numbers that training sets: a network's weights and biases"),
+    Column("activations", "integer", "", "numbers that the layers of a network put out in one forward pass"),
     Column("peak_memory_mib", "number", "MiB", "most memory held at once: inputs, outputs and workspace"),
     Column("energy_j", "number", "J", "energy of one call, of the whole board"),
     Column("gflop_per_j", "number", "GFLOP/J", "10⁹ counted operations per joule"),
@@ -98,7 +100,8 @@ class CaseRecord:
 
     `key` identifies the case, `group` those that were sampled in turn with it; `flops` and `traffic` (bytes)
     are those of one call; `baseline` is `backend:variant` or empty; `flags` say what is out of the ordinary in how the
-    calls were made, such as `cudnn.benchmark` or `graph`, with spaces between.
+    calls were made, such as `cudnn.benchmark` or `graph`, with spaces between. `parameters` and `activations` are a
+    network's size, 0 for what has none.
     """
 
     key: str
@@ -121,6 +124,8 @@ class CaseRecord:
     flops: int
     traffic: int
     flags: str = ""
+    parameters: int = 0
+    activations: int = 0
 
     @property
     def implementation(self) -> str:

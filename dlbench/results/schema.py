@@ -23,11 +23,17 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION = 2
+VERSION = 3
 """Raised by one whenever a table changes in a way that an older dlbench cannot read."""
 
-UPGRADES: Mapping[int, str] = MappingProxyType(
-    {1: "ALTER TABLE dlbench_cases ADD COLUMN flags TEXT NOT NULL DEFAULT ''"}
+UPGRADES: Mapping[int, tuple[str, ...]] = MappingProxyType(
+    {
+        1: ("ALTER TABLE dlbench_cases ADD COLUMN flags TEXT NOT NULL DEFAULT ''",),
+        2: (
+            "ALTER TABLE dlbench_cases ADD COLUMN parameters BIGINT NOT NULL DEFAULT 0",
+            "ALTER TABLE dlbench_cases ADD COLUMN activations BIGINT NOT NULL DEFAULT 0",
+        ),
+    }
 )
 """What makes each older version the next one, in place."""
 
@@ -77,6 +83,8 @@ CASES = Table(
     Column("flops", Text, nullable=False),
     Column("traffic", Text, nullable=False),
     Column("flags", Text, nullable=False, server_default=""),
+    Column("parameters", BigInteger, nullable=False, server_default="0"),
+    Column("activations", BigInteger, nullable=False, server_default="0"),
     Column("verdict", Text),
     Column("reason", Text),
     UniqueConstraint("run", "key"),

@@ -142,4 +142,6 @@ def record_of(case: Case) -> CaseRecord:
         flops=problem.flops,
         traffic=problem.traffic,
         flags=" ".join(case.flags),
+        parameters=problem.op.parameters(),
+        activations=problem.op.activations(),
     )

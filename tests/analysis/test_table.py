@@ -260,3 +260,11 @@ class TestRatesAboveTheDatasheet:
         case = record(op="matmul")
         row = _row(measured(case, 2_000_000 / 9e9), PEAKS, ON_BOTH)
         assert str(row["reason"]).startswith("9 GFLOP/s is above the datasheet's")
+
+
+def test_only_a_network_has_a_size() -> None:
+    network = replace(record(), parameters=61_100_840, activations=650_000)
+    row = _row(measured(network, 1e-3))
+    assert (row["parameters"], row["activations"]) == (61_100_840, 650_000)
+    row = _row(measured(record(), 1e-3))
+    assert (row["parameters"], row["activations"]) == (None, None)

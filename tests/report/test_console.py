@@ -270,3 +270,10 @@ def test_an_interval_is_half_its_width_on_a_log_scale(
 )
 def test_a_rate_has_three_digits_but_at_most_two_decimals(value: float | None, text: str) -> None:
     assert rate(value) == text
+
+
+def test_a_networks_size_stands_in_its_heading() -> None:
+    case = replace(record("torch:library"), parameters=25_557_032, activations=11_114_000)
+    (heading,) = [line for line in _printed(run_of([measured(case, 1e-3)])) if "parameters" in line]
+    assert heading.endswith(" · 25.6 M parameters · 11.1 M activations")
+    assert not any("parameters" in line for line in _printed(run_of([measured(NAIVE, 1e-3)])))

@@ -355,13 +355,20 @@ class TestFilesThatAreNoStore:
         ):
             Store(tmp_path / "runs.db")
 
-    def test_a_store_of_version_1_is_brought_up_to_date_and_keeps_its_runs(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        ("version", "later"),
+        [(1, ("flags", "parameters", "activations")), (2, ("parameters", "activations"))],
+    )
+    def test_an_older_store_is_brought_up_to_date_and_keeps_its_runs(
+        self, tmp_path: Path, version: int, later: tuple[str, ...]
+    ) -> None:
         run = run_of([measured(A, 1e-3)])
         with Store(tmp_path / "runs.db") as store:
             save(store, run)
         connection = sqlite3.connect(tmp_path / "runs.db")
-        connection.execute("ALTER TABLE dlbench_cases DROP COLUMN flags")
-        connection.execute("UPDATE dlbench_schema SET version = 1")
+        for column in later:
+            connection.execute(f"ALTER TABLE dlbench_cases DROP COLUMN {column}")
+        connection.execute("UPDATE dlbench_schema SET version = ?", [version])
         connection.commit()
         connection.close()
         with Store(tmp_path / "runs.db") as upgraded:
