@@ -333,12 +333,25 @@ def selftest(
 
 
 @app.command("list")
-def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")], store: StoreOption = "") -> None:
+def list_(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    coverage: Annotated[
+        bool, typer.Option("--coverage", help="Of ops: which variants of which backend compute them.")
+    ] = False,
+    store: StoreOption = "",
+) -> None:
     """List ops, backends, devices, suites, configs or runs."""
     from dlbench.report import listing
 
-    rows = _rows(kind, store)
-    listing.print_rows(_console(), rows)
+    if coverage and kind is not Kind.OPS:
+        raise UserError(f"--coverage is of ops: dlbench list ops --coverage, not {kind.value}")
+    listing.print_rows(_console(), _coverage() if coverage else _rows(kind, store))
+
+
+def _coverage() -> list[dict[str, str]]:
+    from dlbench.coverage import coverage
+
+    return coverage()
 
 
 def _rows(kind: Kind, store: str) -> list[dict[str, str]]:
