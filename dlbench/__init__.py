@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dlbench.api import Run, compare, load, run
     from dlbench.backends.backend import Backend, BackendSpec, implements
+    from dlbench.backends.python.benchmark import benchmark
+    from dlbench.backends.python.state import State
     from dlbench.errors import DlbenchError, UserError
     from dlbench.ops.op import Op
     from dlbench.ops.problem import Problem
@@ -27,8 +29,10 @@ _HOMES = {
     "Op": "dlbench.ops.op",
     "Problem": "dlbench.ops.problem",
     "Run": "dlbench.api",
+    "State": "dlbench.backends.python.state",
     "Timing": "dlbench.runner.measure",
     "UserError": "dlbench.errors",
+    "benchmark": "dlbench.backends.python.benchmark",
     "compare": "dlbench.api",
     "implements": "dlbench.backends.backend",
     "load": "dlbench.api",
@@ -45,8 +49,10 @@ __all__ = [
     "Op",
     "Problem",
     "Run",
+    "State",
     "Timing",
     "UserError",
+    "benchmark",
     "compare",
     "implements",
     "load",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -17,15 +18,19 @@ from dlbench.devices.cpu import usable_cores
 from dlbench.devices.datasheet import for_devices
 from dlbench.devices.environment import devices as found_devices
 from dlbench.devices.environment import environment
-from dlbench.errors import StoreError, UserError
+from dlbench.errors import FileError, StoreError, UserError
+from dlbench.ops.function import FunctionProblem
 from dlbench.plan.case import Case
 from dlbench.plan.config import Config, load_config
+from dlbench.plan.files import PythonFile, benchmark_cases, check_benchmarks, homes, with_own
+from dlbench.plan.select import named, select
 from dlbench.plan.sweep import cases as planned_cases
-from dlbench.plan.sweep import count, named_devices, select
+from dlbench.plan.sweep import count, named_devices
 from dlbench.results import formats, measurement
 from dlbench.results.digest import Digest, digest_of
 from dlbench.results.store import Store, default_url
-from dlbench.runner.arm import Arm, Machine
+from dlbench.runner.arm import FILES, Arm, Machine
+from dlbench.runner.files import digests, look_into
 from dlbench.runner.observer import Observer, Silent
 from dlbench.runner.pair import Pair, compare_calls
 from dlbench.runner.run import Session
@@ -89,20 +94,44 @@ class Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """A validated config and the cases it asks for, not yet enumerated."""
+    """A validated config and the cases it asks for, not yet enumerated.
+
+    `only` and `filter` keep some of them. `files` are the user's own that the config names, as they were found.
+    """
 
     config: Config
     devices: tuple[str, ...]
     only: tuple[str, ...]
+    files: tuple[PythonFile, ...] = ()
+    filter: str = ""
 
     @property
     def total(self) -> int:
-        """How many cases the config has before `only`, by arithmetic."""
-        return count(self.config, self.devices)
+        """How many cases the config has before `only` and `filter`, by arithmetic."""
+        return count(self.config, self.devices) + sum(1 for _ in self._benchmarks())
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether not all of them are asked for."""
+        return bool(self.only or self.filter)
 
     def cases(self) -> Iterable[Case]:
         """Return the cases lazily; each problem is checked as it comes."""
-        return select(planned_cases(self.config, self.devices, variants()), self.only)
+        benchmarks = self._named(self.config.benchmarks)
+        check_benchmarks(self.config, benchmarks)
+        known = variants()
+        own = homes(self.config, known, self._named(self.config.imports))
+        planned = planned_cases(self.config, self.devices, with_own(known, own, benchmarks))
+        if own:
+            planned = (replace(case, files=own.get(case.variant, ())) for case in planned)
+        parameters = {name for file in benchmarks for row in file.functions for name in row.arguments}
+        return select(named(chain(planned, self._benchmarks()), self.filter), self.only, parameters)
+
+    def _benchmarks(self) -> Iterator[Case]:
+        return benchmark_cases(self.config, self._named(self.config.benchmarks))
+
+    def _named(self, paths: Sequence[str] | None) -> list[PythonFile]:
+        return [file for file in self.files if file.path in (paths or ())]
 
 
 def variants() -> dict[str, tuple[str, ...]]:
@@ -118,11 +147,14 @@ def plan(
     device: Sequence[str] = (),
     budget: str | float | None = None,
     precision: str | float | None = None,
+    filter: str = "",  # noqa: A002 - what the command line calls it
 ) -> Plan:
     """Return what a config asks for on this machine.
 
-    `config` is a path, the name of a built-in config, or a Config. `only` keeps the cases that match every pattern;
-    `overrides` are `key=value`; `device` replaces the config's devices. Raises ConfigError or SelectionError.
+    `config` is a path, the name of a built-in config, or a Config; a path to a Python file stands for its benchmarks. `only`
+    keeps the cases that match every pattern, `filter` those whose names match a regular expression; `overrides` are
+    `key=value`; `device` replaces the config's devices. The user's Python files are imported by processes of their own.
+    Raises ConfigError, SelectionError or FileError.
     """
     if not isinstance(config, Config):
         config = load_config(config, overrides)
@@ -132,7 +164,10 @@ def plan(
     )
     there = tuple(found.name for found in found_devices())
     names = named_devices(tuple(device) or config.devices, there)
-    return Plan(config.on(names) if device else config, names, tuple(only))
+    files = look_into(config.files, config.measure.timeout)
+    if not config.sweeps and (failures := [file.failure for file in files]) and all(failures):
+        raise FileError("; ".join(failures))
+    return Plan(config.on(names) if device else config, names, tuple(only), files, filter)
 
 
 def share_of(text: str | float) -> float:
@@ -160,6 +195,7 @@ def run(
     device: Sequence[str] = (),
     budget: str | float | None = None,
     precision: str | float | None = None,
+    filter: str = "",  # noqa: A002 - what the command line calls it
     name: str = "",
     resume: bool = False,
     store: str = "",
@@ -173,7 +209,15 @@ def run(
     has none, within the budget. `yes` allows more than 100,000 cases. KeyboardInterrupt is raised again after what was
     measured has been kept. Raises UserError for what the user can mend.
     """
-    wanted = plan(config, only=only, overrides=overrides, device=device, budget=budget, precision=precision)
+    wanted = plan(
+        config,
+        only=only,
+        overrides=overrides,
+        device=device,
+        budget=budget,
+        precision=precision,
+        filter=filter,
+    )
     return execute(
         wanted, name=name, resume=resume, store=store, peaks=peaks, yes=yes, observer=observer or Silent()
     )
@@ -189,7 +233,7 @@ def execute(
     name = name or wanted.config.name
     with Store(store or default_url()) as opened:
         unfinished = _unfinished(opened, name) if resume else None
-        machine = this_machine(wanted.config.threads)
+        machine = this_machine(wanted.config.threads, files=wanted.config.files)
         budget = wanted.config.measure.budget
         if peaks and (unknown := _without_peaks(opened, machine, cases)):
             _measure_peaks(opened, wanted.config, unknown, machine, observer)
@@ -211,7 +255,7 @@ def ending_seconds(cases: int) -> float:
 
 def refuse_too_many(wanted: Plan, *, yes: bool) -> None:
     """Raise UserError for more cases than anybody would wait for, unless confirmed."""
-    if wanted.total > MOST_CASES and not (yes or wanted.only):
+    if wanted.total > MOST_CASES and not (yes or wanted.narrowed):
         raise UserError(
             f"{wanted.config.name} asks for {format_count(wanted.total)} cases, more than {format_count(MOST_CASES)}; "
             "narrow it with --only or --set, or confirm with --yes"
@@ -230,7 +274,7 @@ def _without_peaks(store: Store, machine: Machine, cases: Sequence[Case]) -> tup
     there = [device.name for device in found_devices()]
     known = find_peaks(store, machine.environment)
     tried = known.tried if known else frozenset()
-    asked = {case.device for case in cases}
+    asked = {case.device for case in cases if not isinstance(case.problem, FunctionProblem)}
     return tuple(name for name in there if name in asked and name not in tried)
 
 
@@ -252,12 +296,19 @@ def _measure_peaks(
     Session([arm], Silent(), peaks.measure.budget).measure()
 
 
-def this_machine(threads: int | None = None, installed: Mapping[str, str] | None = None) -> Machine:
-    """Return what a run on this machine is measured in; `installed` is the software of another interpreter."""
+def this_machine(
+    threads: int | None = None, installed: Mapping[str, str] | None = None, files: Sequence[str] = ()
+) -> Machine:
+    """Return what a run on this machine is measured in.
+
+    `installed` is the software of another interpreter, `files` the user's own, of which the contents' digests are kept.
+    """
     found = found_devices()
     processor = found[0]
     facts = environment(found, threads or usable_cores(), installed)
     facts["datasheets"] = for_devices(found)
+    if files:
+        facts[FILES] = digests(files)
     return Machine(facts, processor.cores, processor.cache)
 
 

@@ -6,14 +6,16 @@ Nothing heavy is imported until a command needs it: `dlbench --help` must answer
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 from dlbench.errors import DlbenchError, UserError
+from dlbench.plugins import PluginWarning
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -85,9 +87,17 @@ OutputOption = Annotated[
 @app.command()
 def run(
     config: Annotated[
-        str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a built-in config.")
+        str,
+        typer.Argument(
+            metavar="CONFIG",
+            help="A YAML file, the name of a built-in config, or a Python file of your own benchmarks.",
+        ),
     ],
     only: OnlyOption = [],  # noqa: B006 - typer copies it
+    filter_: Annotated[
+        str,
+        typer.Option("--filter", metavar="REGEX", help="Keep cases whose name matches: 'sort.*n=64'."),
+    ] = "",
     set_: SetOption = [],  # noqa: B006 - typer copies it
     device: Annotated[
         list[str],
@@ -117,13 +127,21 @@ def run(
     yes: Annotated[bool, typer.Option("--yes", help="Measure however many cases there are.")] = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Measure a config and print the table."""
+    """Measure a config, or a file of your own benchmarks, and print the table."""
     from dlbench import api
     from dlbench.results import formats
 
     formats.check(output)
     overrides = [*set_, *(["measure.parallel=true"] if parallel else [])]
-    plan = api.plan(config, only=only, overrides=overrides, device=device, budget=budget, precision=precision)
+    plan = api.plan(
+        config,
+        only=only,
+        overrides=overrides,
+        device=device,
+        budget=budget,
+        precision=precision,
+        filter=filter_,
+    )
     if dry_run:
         _print_plan(plan)
         return
@@ -412,9 +430,12 @@ def _observer(console: Console, store: str) -> Live | Plain:
 
 
 def _print_run(console: Console, run: Run) -> None:
+    from dlbench.analysis.complexity import complexities
+    from dlbench.report.complexity import print_complexities
     from dlbench.report.console import print_table
 
     print_table(console, run.record, run.frame(), stored=run.stored)
+    print_complexities(console, complexities(run.record))
 
 
 def _console(*, quiet: bool = False) -> Console:
@@ -436,8 +457,23 @@ def _plain(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Say what is wrong with another package in one line; any other warning is shown as Python shows it."""
+    plain = warnings.formatwarning(message, category, filename, lineno, line)
+    told = f"dlbench: warning: {message}\n" if issubclass(category, PluginWarning) else plain
+    (file or sys.stderr).write(told)
+
+
 def main() -> None:
     """Run the command line; a mistake of the user's is one message on stderr and exit status 2."""
+    warnings.showwarning = _warn
     try:
         app()
     except DlbenchError as error:

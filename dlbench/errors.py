@@ -5,6 +5,7 @@ DlbenchError                    everything dlbench raises on purpose
 │   ├── ConfigError             a config or suite file is wrong (file, line, key, nearest right word)
 │   ├── ProblemError            parameters that make no sense together, such as a kernel larger than its input
 │   ├── SelectionError          a name on the command line that matches nothing
+│   ├── FileError               a Python file of the user's that cannot be imported, or holds nothing for us
 │   └── StoreError              a database or result file that cannot be read or written
 ├── UnsupportedError            a variant cannot compute this problem here: the row says `unsupported`
 │   └── BackendMissingError     the framework is not installed: the message holds the install command
@@ -56,6 +57,10 @@ class ProblemError(UserError):
 
 class SelectionError(UserError):
     """A name that matches nothing."""
+
+
+class FileError(UserError):
+    """A Python file of the user's that cannot be imported, or holds nothing for us."""
 
 
 class StoreError(UserError):

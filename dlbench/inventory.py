@@ -54,11 +54,18 @@ def backend_rows() -> list[Row]:
         {
             "variant": f"{spec.name}:{variant}",
             "what": what,
-            "installed": "yes" if importlib.util.find_spec(spec.requires) else f"no: {spec.install}",
+            "installed": "yes" if _is_installed(spec.requires) else f"no: {spec.install}",
         }
         for spec in backends().values()
         for variant, what in spec.variants.items()
     ]
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of a package inside another that is missing
+        return False
 
 
 def device_rows() -> list[Row]:
@@ -168,7 +175,7 @@ def plan_summary(plan: Plan, most: int) -> PlanSummary:
     """Return what a plan would do, without enumerating more than it must."""
     cases = plan.cases()
     first = list(islice(cases, LOOKED_AT))
-    total = len(first) + sum(1 for _ in cases) if plan.only or len(first) < LOOKED_AT else plan.total
+    total = len(first) + sum(1 for _ in cases) if plan.narrowed or len(first) < LOOKED_AT else plan.total
     measure = plan.config.measure
     guess = estimate(first, total, measure)
     facts = {

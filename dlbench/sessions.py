@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -81,7 +81,7 @@ def interleave(
         for number, (side, mine) in enumerate(zip(sides, cases, strict=True)):
             config = side.plan.config.model_copy(update={"measure": measure})
             installed = inspect(side.python) if side.python else None
-            machine = this_machine(config.threads, installed)
+            machine = this_machine(config.threads, installed, config.files)
             machine.environment["session"] = {**session, "side": LETTERS[number], "python": side.python}
             arms.append(Arm(config, mine, machine, opened, side.python, number))
         for arm in arms:
@@ -113,7 +113,7 @@ def against_itself(plan: Plan, *, sessions: int, store: str, observer: Observer)
     measure = plan.config.measure
     share = None if measure.budget is None else measure.budget / sessions
     config = plan.config.model_copy(update={"measure": measure.model_copy(update={"budget": share})})
-    side = Side(Plan(config, plan.devices, plan.only))
+    side = Side(replace(plan, config=config))
     name = f"{AA_NAME}-{config.name}"
     group = secrets.token_hex(8)
     found = []

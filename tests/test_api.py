@@ -14,8 +14,8 @@ from dlbench.timing.event_clock import EventClock
 
 def test_the_public_names_are_a_decision() -> None:
     assert dlbench.__all__ == [
-        "Backend", "BackendSpec", "Config", "DlbenchError", "Op", "Problem", "Run", "Timing", "UserError",
-        "compare", "implements", "load", "load_config", "measure", "run",
+        "Backend", "BackendSpec", "Config", "DlbenchError", "Op", "Problem", "Run", "State", "Timing", "UserError",
+        "benchmark", "compare", "implements", "load", "load_config", "measure", "run",
     ]  # fmt: skip
     assert all(getattr(dlbench, name) is not None for name in dlbench.__all__)
     assert set(dlbench.__all__) <= set(dir(dlbench))

@@ -105,7 +105,14 @@ def test_bytes_and_shapes_are_printed() -> None:
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(0, "0"), (999, "999"), (1000, "1.00 k"), (25_557_032, "25.6 M"), (999_960, "1.00 M"), (8_030_261_248, "8.03 G")],
+    [
+        (0, "0"),
+        (999, "999"),
+        (1000, "1.00 k"),
+        (25_557_032, "25.6 M"),
+        (999_960, "1.00 M"),
+        (8_030_261_248, "8.03 G"),
+    ],
 )
 def test_a_rough_count_has_three_digits(count: int, text: str) -> None:
     assert format_rough(count) == text

@@ -12,7 +12,7 @@ import pandas as pd
 from dlbench.analysis.headline import headline
 from dlbench.analysis.peaks import IMPOSSIBLE, Peaks, Roof, clock_of
 from dlbench.analysis.speedup import speedups
-from dlbench.results.measurement import COLUMNS, CaseRecord, Kind, Measurement, Run
+from dlbench.results.measurement import COLUMNS, COUNTERS, ITEMS, CaseRecord, Kind, Measurement, Run
 from dlbench.statistics import Interval, median_of_medians
 
 DTYPES: Mapping[Kind, str] = {"text": "string", "json": "string", "integer": "Int64", "number": "float64"}
@@ -55,7 +55,12 @@ def _row(run_id: str, measurement: Measurement, speedup: Interval | None, peaks:
     if time is None:
         return cells
     roof = peaks.roof(case.device)
-    seen = _times(measurement, time) | _energy(measurement) | _rates(case, time, roof)
+    seen = (
+        _times(measurement, time)
+        | _energy(measurement)
+        | _items(measurement, time)
+        | _rates(case, time, roof)
+    )
     return cells | seen | _judged(measurement, time, roof)
 
 
@@ -68,7 +73,9 @@ def _observed(measurement: Measurement) -> Cells:
     """Return what the visits saw beside the time."""
     errors = [visit.max_rel_error for visit in measurement.visits if visit.max_rel_error is not None]
     memory = [visit.peak_memory for visit in measurement.visits if visit.peak_memory is not None]
+    counters = [visit.conditions[COUNTERS] for visit in measurement.visits if COUNTERS in visit.conditions]
     return {
+        "counters": json.dumps(counters[-1], sort_keys=True) if counters else None,
         "max_rel_error": max(errors, default=None),
         "peak_memory_mib": max(memory) / _MIB if memory else None,
         "samples": sum(map(len, measurement.rounds)),
@@ -94,6 +101,12 @@ def _energy(measurement: Measurement) -> Cells:
     return {"energy_j": joules, "gflop_per_j": flops / joules / _GIGA if joules and flops else None}
 
 
+def _items(measurement: Measurement, time: Interval) -> Cells:
+    """Return the items per second, where a benchmark of the user's own says how many an iteration works through."""
+    items = _read(measurement, ITEMS)
+    return {} if items is None else {"items_per_s": items / time.value}
+
+
 def _read(measurement: Measurement, condition: str) -> float | None:
     """Return the median over the visits of what was read beside their samples, None where it never was."""
     found = [visit.conditions[condition] for visit in measurement.visits if condition in visit.conditions]
@@ -103,9 +116,12 @@ def _read(measurement: Measurement, condition: str) -> float | None:
 def _rates(case: CaseRecord, time: Interval, roof: Roof) -> Cells:
     """Return the rates of one call, and their shares of both roofs; an op without operations has no FLOP/s.
 
-    Where nothing was measured the datasheet says which roof is the lower.
+    A function of the user's own may tell neither operations nor bytes. Where nothing was measured the datasheet says which
+    roof is the lower.
     """
-    cells: Cells = {"gbps": case.traffic / time.value / _GIGA}
+    cells: Cells = {}
+    if case.traffic:
+        cells["gbps"] = case.traffic / time.value / _GIGA
     if case.flops:
         cells["gflops"] = case.flops / time.value / _GIGA
     rate = (case.flops or case.traffic) / time.value
@@ -142,12 +158,19 @@ def _judged(measurement: Measurement, time: Interval, roof: Roof) -> Cells:
     return {"verdict": "suspect", "reason": _joined(excess.above, excess.advice, reason)}
 
 
+MADE_OF_CONVOLUTIONS = ("network", "residual_bottleneck", "inception_block")
+"""Ops whose operations are mostly those of convolutions."""
+
+
 def _does_less(case: CaseRecord) -> str:
     """Return what may do fewer operations than are counted, the empty string where nothing can."""
-    if case.op.startswith("conv"):
+    if case.op.startswith("conv") or case.op in MADE_OF_CONVOLUTIONS:
         return "Winograd or FFT"
-    if case.op == "attention" and json.loads(case.params).get("causal"):
+    masked = case.op == "llama_block" or json.loads(case.params).get("causal")
+    if case.op in ("attention", "llama_block") and masked:
         return "a kernel that leaves out what is masked"
+    if case.op == "sparse24":
+        return "a kernel that leaves out the zeros"
     return ""
 
 

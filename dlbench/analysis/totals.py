@@ -11,6 +11,7 @@ import pandas as pd
 SHARED = ("suite", "setting", "dtype", "direction", "cache", "data")
 """What the layers of one total have in common."""
 IMPLEMENTATION = ("backend", "variant", "layout", "flags", "device")
+LAYOUT = IMPLEMENTATION.index("layout")
 TYPES: Mapping[str, str] = {
     **dict.fromkeys((*SHARED, *IMPLEMENTATION), "string"),
     **dict.fromkeys(("layers", "problems", "missing"), "Int64"),
@@ -61,11 +62,13 @@ def _settings(layers: pd.DataFrame) -> list[str]:
 
 def _network(shared: Mapping[str, Any], network: pd.DataFrame) -> list[dict[str, Any]]:
     wanted = network.groupby("identity")["count"].max()
-    groups = {
-        cast(tuple[str, ...], name): rows for name, rows in network.groupby(list(IMPLEMENTATION), sort=False)
-    }
+    groups = _implementations(network)
     summed = {name: _sum(rows, wanted) for name, rows in groups.items()}
-    baselines = {name: summed[name]["time_us"] for name, rows in groups.items() if _is_baseline(rows)}
+    baselines = {
+        name: summed[name]["time_us"]
+        for name, rows in groups.items()
+        if _is_baseline(rows[rows["layout"] == name[LAYOUT]])
+    }
     return [
         {
             **shared,
@@ -75,6 +78,25 @@ def _network(shared: Mapping[str, Any], network: pd.DataFrame) -> list[dict[str,
         }
         for name, total in summed.items()
     ]
+
+
+def _implementations(network: pd.DataFrame) -> dict[tuple[str, ...], pd.DataFrame]:
+    """Return each implementation's rows; those of ops without a choice of layouts are part of the network in every layout."""
+    groups = {
+        cast(tuple[str, ...], name): rows for name, rows in network.groupby(list(IMPLEMENTATION), sort=False)
+    }
+    chosen = {_without_layout(name) for name in groups if name[LAYOUT]}
+    return {
+        name: pd.concat([rows, groups[_without_layout(name)]])
+        if name[LAYOUT] and _without_layout(name) in groups
+        else rows
+        for name, rows in groups.items()
+        if name[LAYOUT] or name not in chosen
+    }
+
+
+def _without_layout(name: tuple[str, ...]) -> tuple[str, ...]:
+    return *name[:LAYOUT], "", *name[LAYOUT + 1 :]
 
 
 def _sum(rows: pd.DataFrame, wanted: pd.Series[Any]) -> dict[str, Any]:

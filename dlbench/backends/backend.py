@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
@@ -22,6 +22,8 @@ Prepare = Callable[..., Call]
 F = TypeVar("F", bound=Prepare)
 
 _MARK = "__dlbench_implementations__"
+OWN_BACKEND = "torch"
+"""The backend of an implementation in a file of the user's own that names none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class Implementation:
     mode: str = ""
     uncompiled: str = ""
     """Why a compiler cannot make anything of it; empty where it can."""
+    backend: str = OWN_BACKEND
+    """Whose tensors it takes where it stands in a file of the user's own; a backend's own modules are its own."""
 
     def refusal(self, problem: Problem, layout: str = "") -> str:
         """Return why this implementation cannot take the problem in that layout, or the empty string."""
@@ -95,21 +99,27 @@ def implements(
     layouts: tuple[str, ...] = (),
     mode: str = "",
     uncompiled: str = "",
+    backend: str = OWN_BACKEND,
 ) -> Callable[[F], F]:
     """Mark `prepare(problem, *tensors) -> Call` as a variant's way to compute an op.
 
-    The mark stays on the function; a backend collects its own modules' functions: there is no global table.
+    The mark stays on the function; a backend collects its own modules' functions: there is no global table. In a file of
+    the user's own, which a config names under `import`, `backend` says whose tensors it takes.
     The prepared call must compute everything anew each time it is called. It may raise UnsupportedError
     while it prepares, with a reason. `layouts` are those it takes besides the op's own; `mode` is what a sweep's `mode`
     names. `uncompiled` says why a compiler cannot make anything of what it calls. The call may have an attribute
     `details`, a mapping of JSON-able values that is kept with the measurement (the algorithm chosen, its workspace in
-    bytes).
+    bytes). Raises TypeError where a text stands for a tuple of them.
     """
+    given: dict[str, object] = {"directions": directions, "dtypes": dtypes, "layouts": layouts}
+    for name, words in given.items():
+        if isinstance(words, str):
+            raise TypeError(f'{name} is a tuple of names: write {name}=("{words}",)')
 
     def mark(prepare: F) -> F:
         marks = (
             *getattr(prepare, _MARK, ()),
-            Implementation(op, variant, directions, dtypes, prepare, layouts, mode, uncompiled),
+            Implementation(op, variant, directions, dtypes, prepare, layouts, mode, uncompiled, backend),
         )
         setattr(prepare, _MARK, marks)
         return prepare
@@ -249,15 +259,25 @@ class Backend(ABC):
         yield
 
     @classmethod
-    def find(cls, problem: Problem, variant: str, *, layout: str = "", mode: str = "") -> Implementation:
+    def find(
+        cls,
+        problem: Problem,
+        variant: str,
+        *,
+        layout: str = "",
+        mode: str = "",
+        among: Sequence[Implementation] | None = None,
+    ) -> Implementation:
         """Return the implementation for the problem in that layout (empty: the op's own) and mode (empty: none).
 
-        Raises UnsupportedError with the reason when this backend has none.
+        `among` are those to choose from: the backend's own unless others are given. Raises UnsupportedError with the
+        reason when there is none.
         """
         name = cls.spec.name
-        mine = [one for one in cls.implementations() if (one.op, one.variant) == (problem.op.name, variant)]
+        known = cls.implementations() if among is None else among
+        mine = [one for one in known if (one.op, one.variant) == (problem.op.name, variant)]
         if not mine:
-            have = sorted({one.variant for one in cls.implementations() if one.op == problem.op.name})
+            have = sorted({one.variant for one in known if one.op == problem.op.name})
             also = f"it has {', '.join(have)}" if have else "it has no variant of this op"
             raise UnsupportedError(f"{name} does not compute {problem.op.name} as `{variant}`; {also}")
         in_mode = [one for one in mine if one.mode == mode]

@@ -9,8 +9,9 @@ from types import MappingProxyType, ModuleType
 
 from dlbench.ops import (
     activation,
+    angular_loss,
     attention,
-    block,
+    classification_loss,
     conv,
     conv_nd,
     conv_transpose,
@@ -22,12 +23,15 @@ from dlbench.ops import (
     linear,
     loss,
     matmul,
+    metric_loss,
     network,
     normalization,
     optimizer,
+    perceptron,
     pooling,
     quantized,
     recurrent,
+    recurrent_cell,
     reduction,
     reinforcement,
     softmax,
@@ -36,9 +40,11 @@ from dlbench.ops import (
     stream,
     tagger,
     transfer,
+    transformer,
     transpose,
 )
 from dlbench.ops.op import Op
+from dlbench.plugins import loaded
 
 ENTRY_POINTS = "dlbench.ops"
 
@@ -64,20 +70,25 @@ BUILT_IN: tuple[type[Op], ...] = tuple(
         quantized,
         attention,
         recurrent,
+        recurrent_cell,
         pooling,
         normalization,
         softmax,
         activation,
         elementwise,
         loss,
+        classification_loss,
+        metric_loss,
+        angular_loss,
         dropout,
         reduction,
+        transformer,
         transpose,
         stream,
         indexing,
         sorting,
         optimizer,
-        block,
+        perceptron,
         tagger,
         reinforcement,
         network,
@@ -88,9 +99,13 @@ BUILT_IN: tuple[type[Op], ...] = tuple(
 
 
 def ops() -> Mapping[str, type[Op]]:
-    """Return every op by its name."""
+    """Return every op by its name. Warns of another package's that cannot be loaded."""
     found = {op.name: op for op in BUILT_IN}
-    for entry in entry_points(group=ENTRY_POINTS):
-        op: type[Op] = entry.load()
+    for op in loaded(entry_points(group=ENTRY_POINTS), _is_op, "Op"):
         found.setdefault(op.name, op)
     return MappingProxyType(found)
+
+
+def _is_op(thing: object) -> bool:
+    named = isinstance(getattr(thing, "name", None), str)
+    return named and isclass(thing) and issubclass(thing, Op) and not isabstract(thing)

@@ -5,108 +5,168 @@ Each filter tap is a product of matrices over the channels; memory beyond the te
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from dlbench.ops.conv_geometry import Geometry, Index
 from dlbench.ops.dtypes import Array
-
-if TYPE_CHECKING:
-    from dlbench.ops.conv import Conv2d
-
-
-def padded(op: Conv2d, images: Array) -> Array:
-    """Return the images with zeros around them."""
-    pad, pad_w = op.pads
-    return np.pad(images, [(0, 0)] * (images.ndim - 2) + [(pad, pad), (pad_w, pad_w)])
+from dlbench.ops.freivalds import signs
+from dlbench.ops.op import Direction, Shape
 
 
-def tap(op: Conv2d, image: Array, row: int, column: int) -> Array:
-    """Return the view of padded images that one filter tap meets: … × p × q."""
-    (down, across), top, left = op.strides, row * op.dilation, column * op.dilation
-    return image[..., top : top + down * op.p : down, left : left + across * op.q : across]
+def result(conv: Geometry, direction: Direction, one: Array, other: Array) -> Array:
+    """Return y of x and w, dx of dy and w, or dw of x and dy."""
+    match direction:
+        case "backward_data":
+            return data_gradient(conv, one, other)
+        case "backward_weight":
+            return weight_gradient(conv, one, other)
+        case _:
+            return output(conv, one, other)
 
 
-def taps(op: Conv2d) -> Iterator[tuple[int, int]]:
-    """Yield every row and column of the filter."""
-    return ((row, column) for row in range(op.r) for column in range(op.s))
+def result_at(
+    conv: Geometry, direction: Direction, one: Array, other: Array, places: Sequence[Shape]
+) -> Array:
+    """Return single elements of the same, each as one sum over its own terms."""
+    match direction:
+        case "backward_data":
+            values = [dx_at(conv, one, other, at) for at in places]
+        case "backward_weight":
+            values = [dw_at(conv, one, other, at) for at in places]
+        case _:
+            around = padded(conv, one)
+            values = [y_at(conv, around, other, at) for at in places]
+    return np.array(values)
 
 
-def _grouped(op: Conv2d, image: Array) -> Array:
+def padded(conv: Geometry, images: Array) -> Array:
+    """Return the images, … × extents, with zeros around them."""
+    return np.pad(images, [(0, 0)] * (images.ndim - len(conv.pads)) + [(pad, pad) for pad in conv.pads])
+
+
+def tap(conv: Geometry, image: Array, at: Shape) -> Array:
+    """Return the view of padded images that one filter tap meets: … × places."""
+    met: Array = image[conv.met(at)]
+    return met
+
+
+def _grouped(conv: Geometry, image: Array) -> Array:
     """Return an image as groups × channels of a group × positions."""
-    return image.reshape(op.groups, image.shape[0] // op.groups, -1)
+    return image.reshape(conv.groups, image.shape[0] // conv.groups, -1)
 
 
-def _by_tap(op: Conv2d, w: Array) -> Array:
-    """Return the filters as r × s × groups × k/groups × c/groups, each tap contiguous: BLAS takes no
+def _by_tap(conv: Geometry, w: Array) -> Array:
+    """Return the filters as window × groups × k/groups × c/groups, each tap contiguous: BLAS takes no
     other."""
-    grouped = w.reshape(op.groups, op.k // op.groups, *w.shape[1:])
-    return np.ascontiguousarray(np.moveaxis(grouped, (3, 4), (0, 1)))
+    grouped = w.reshape(conv.groups, conv.k // conv.groups, *w.shape[1:])
+    axes = len(conv.window)
+    return np.ascontiguousarray(np.moveaxis(grouped, range(3, 3 + axes), range(axes)))
 
 
-def output(op: Conv2d, x: Array, w: Array) -> Array:
+def output(conv: Geometry, x: Array, w: Array) -> Array:
     """Return y."""
-    filters = _by_tap(op, w)
-    y = np.zeros(op.y_shape)
+    filters = _by_tap(conv, w)
+    y = np.zeros(conv.y_shape)
     for image, out in zip(x, y, strict=True):
-        around, sums = padded(op, image), _grouped(op, out)
-        for row, column in taps(op):
-            sums += filters[row, column] @ _grouped(op, tap(op, around, row, column))
+        around, sums = padded(conv, image), _grouped(conv, out)
+        for at in np.ndindex(conv.window):
+            sums += filters[at] @ _grouped(conv, tap(conv, around, at))
     return y
 
 
-def data_gradient(op: Conv2d, dy: Array, w: Array) -> Array:
+def data_gradient(conv: Geometry, dy: Array, w: Array) -> Array:
     """Return dx: each tap's share goes back to where the tap took its input."""
-    (pad, pad_w), filters = op.pads, np.swapaxes(_by_tap(op, w), -1, -2)
-    dx = np.empty(op.x_shape)
-    around = np.empty((op.c, op.h + 2 * pad, op.w + 2 * pad_w))
+    filters = np.swapaxes(_by_tap(conv, w), -1, -2)
+    dx = np.empty(conv.x_shape)
+    around = np.empty((conv.c, *conv.padded))
     for gradient, out in zip(dy, dx, strict=True):
         around.fill(0)
-        for row, column in taps(op):
-            share = filters[row, column] @ _grouped(op, gradient)
-            tap(op, around, row, column)[...] += share.reshape(op.c, op.p, op.q)
-        out[...] = around[:, pad : pad + op.h, pad_w : pad_w + op.w]
+        for at in np.ndindex(conv.window):
+            share = filters[at] @ _grouped(conv, gradient)
+            tap(conv, around, at)[...] += share.reshape(conv.c, *conv.places)
+        out[...] = around[conv.inner]
     return dx
 
 
-def weight_gradient(op: Conv2d, x: Array, dy: Array) -> Array:
+def weight_gradient(conv: Geometry, x: Array, dy: Array) -> Array:
     """Return dw, summed over the images."""
-    dw = np.zeros((op.groups, op.k // op.groups, op.c // op.groups, op.r, op.s))
+    dw = np.zeros((conv.groups, conv.k // conv.groups, conv.c // conv.groups, *conv.window))
     for image, gradient in zip(x, dy, strict=True):
-        around = padded(op, image)
-        for row, column in taps(op):
-            met = _grouped(op, tap(op, around, row, column))
-            dw[..., row, column] += _grouped(op, gradient) @ np.swapaxes(met, -1, -2)
-    return dw.reshape(op.w_shape)
+        around = padded(conv, image)
+        for at in np.ndindex(conv.window):
+            met = _grouped(conv, tap(conv, around, at))
+            dw[(..., *at)] += _grouped(conv, gradient) @ np.swapaxes(met, -1, -2)
+    return dw.reshape(conv.w_shape)
 
 
-def y_at(op: Conv2d, around: Array, w: Array, at: tuple[int, ...]) -> float:
+def y_at(conv: Geometry, around: Array, w: Array, at: Shape) -> float:
     """Return one element of y; `around` is the padded x."""
-    n, k, p, q = at
-    (down, across), step, size = op.strides, op.dilation, op.c // op.groups
-    first, top, left = k // (op.k // op.groups) * size, p * down, q * across
-    patch = around[n, first : first + size, top : top + step * op.r : step, left : left + step * op.s : step]
-    return float(np.vdot(patch, w[k]))
+    n, k, *place = at
+    step, size = conv.dilation, conv.c // conv.groups
+    first = k // (conv.k // conv.groups) * size
+    starts = [index * stride for index, stride in zip(place, conv.strides, strict=True)]
+    met = (slice(one, one + step * size, step) for one, size in zip(starts, conv.window, strict=True))
+    patch: Index = (n, slice(first, first + size), *met)
+    return float(np.vdot(around[patch], w[k]))
 
 
-def dx_at(op: Conv2d, dy: Array, w: Array, at: tuple[int, ...]) -> float:
+def dx_at(conv: Geometry, dy: Array, w: Array, at: Shape) -> float:
     """Return one element of dx: the sum over the outputs that this pixel has touched."""
-    n, c, i, j = at
-    (down, across), (pad, pad_w), size = op.strides, op.pads, op.k // op.groups
-    group, channel = divmod(c, op.c // op.groups)
+    n, c, *pixel = at
+    size = conv.k // conv.groups
+    group, channel = divmod(c, conv.c // conv.groups)
     filters = slice(group * size, (group + 1) * size)
     total = 0.0
-    for row, column in taps(op):
-        p, between = divmod(i + pad - row * op.dilation, down)
-        q, beside = divmod(j + pad_w - column * op.dilation, across)
-        if not (between or beside) and 0 <= p < op.p and 0 <= q < op.q:
-            total += float(dy[n, filters, p, q] @ w[filters, channel, row, column])
+    for tapped in np.ndindex(conv.window):
+        steps = [
+            divmod(index + pad - one * conv.dilation, stride)
+            for index, pad, one, stride in zip(pixel, conv.pads, tapped, conv.strides, strict=True)
+        ]
+        place = [whole for whole, _ in steps]
+        there = all(0 <= one < count for one, count in zip(place, conv.places, strict=True))
+        if there and not any(between for _, between in steps):
+            total += float(dy[(n, filters, *place)] @ w[(filters, channel, *tapped)])
     return total
 
 
-def dw_at(op: Conv2d, x: Array, dy: Array, at: tuple[int, ...]) -> float:
+def dw_at(conv: Geometry, x: Array, dy: Array, at: Shape) -> float:
     """Return one element of dw: the sum over images and outputs."""
-    k, c, row, column = at
-    channel = k // (op.k // op.groups) * (op.c // op.groups) + c
-    return float(np.vdot(tap(op, padded(op, x[:, channel]), row, column), dy[:, k]))
+    k, c, *tapped = at
+    channel = k // (conv.k // conv.groups) * (conv.c // conv.groups) + c
+    return float(np.vdot(tap(conv, padded(conv, x[:, channel]), tuple(tapped)), dy[:, k]))
+
+
+def projection(
+    conv: Geometry, direction: Direction, one: Array, other: Array, found: Array, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Return a random ±1 combination, in each group, of the output's channels or of the filter gradients.
+
+    A convolution is linear in its filters: the combination of the k outputs is the output of the combined
+    filter, at a k-th of the cost. Likewise the gradient of the input in its channels, and that of the
+    filters in the filters.
+    """
+    axis = conv.c if direction == "backward_data" else conv.k
+    v = np.stack([signs(axis // conv.groups, rng) for _ in range(conv.groups)])
+    match direction:
+        case "backward_data":
+            narrow = replace(conv, c=conv.groups)
+            w = other.reshape(conv.groups, -1, *other.shape[1:])
+            combined = np.einsum("gkc...,gc->gk...", w, v).reshape(narrow.w_shape)
+            return _combined(found, v), data_gradient(narrow, one, combined)
+        case "backward_weight":
+            narrow = replace(conv, k=conv.groups)
+            return _combined(found[None], v)[0], weight_gradient(narrow, one, _combined(other, v))
+        case _:
+            narrow = replace(conv, k=conv.groups)
+            return _combined(found, v), output(narrow, one, _combined(other[None], v)[0])
+
+
+def _combined(tensor: Array, v: Array) -> Array:
+    """Return the tensor, n × channels × …, each group's channels combined into one by v, groups ×
+    channels."""
+    n, _, *rest = tensor.shape
+    combined: Array = np.einsum("ngk...,gk->ng...", tensor.reshape(n, *v.shape, *rest), v)
+    return combined

@@ -49,11 +49,16 @@ class Op(BaseModel, ABC):
     dtypes: ClassVar[tuple[str, ...]] = FLOATS
     layouts: ClassVar[tuple[str, ...]] = ()
     """Orders of the axes in memory that there are, the op's own first; empty for an op without a choice."""
+    later: ClassVar[tuple[str, ...]] = ()
+    """Parameters that were added to the op after runs of it had been stored. At its default such a one is left out of a
+    problem's key, so that the problem is still the one of the earlier runs."""
     stateful: ClassVar[bool] = False
     """Whether each call goes on from the state that the one before has left, as an optimizer's step does.
 
     An implementation keeps the state for itself, a copy of the inputs that it was prepared with; `reference` is then of
     the state after CHECKED_CALLS calls, after which an answer is looked at."""
+    random: ClassVar[bool] = False
+    """Whether two calls give different answers; `seen` and `complaint` then say which of them are right."""
 
     @classmethod
     def own_layout(cls) -> str:
@@ -117,6 +122,13 @@ class Op(BaseModel, ABC):
         """
         return 1
 
+    def rounded_to(self, dtype: str) -> str:
+        """Return the format whose roundings the tolerance allows for: the problem's dtype unless an op says otherwise.
+
+        Operands of 8 bits are exact as they are given; what is rounded is the result, to a wider format.
+        """
+        return dtype
+
     def crest(self, direction: Direction) -> float:  # noqa: ARG002 - 1 unless an op says otherwise
         """Return how much farther the largest output stands out than that of normal data; at least 1.
 
@@ -130,7 +142,7 @@ class Op(BaseModel, ABC):
         return 0
 
     def activations(self) -> int:
-        """Return how many numbers the layers of a network put out in one forward pass; 0 for what is no network."""
+        """Return how many numbers a network's products put out in one forward pass; 0 for what is no network."""
         return 0
 
     def traffic(self, direction: Direction, itemsize: int) -> int:
@@ -189,12 +201,13 @@ class Op(BaseModel, ABC):
         An op overrides it for indices and masks.
         """
         return {
-            name: rounded(_draw(shape, distribution, rng), dtype)
+            name: rounded(draw(shape, distribution, rng), dtype)
             for name, shape in self.inputs(direction).items()
         }
 
 
-def _draw(shape: Shape, distribution: Distribution, rng: np.random.Generator) -> Array:
+def draw(shape: Shape, distribution: Distribution, rng: np.random.Generator) -> Array:
+    """Return random numbers of a distribution."""
     match distribution:
         case "normal":
             return rng.standard_normal(shape, dtype=np.float32).astype(np.float64)

@@ -28,8 +28,14 @@ class Problem:
 
     @property
     def params(self) -> str:
-        """The op's parameters as canonical JSON."""
-        return json.dumps(self.op.model_dump(), sort_keys=True)
+        """The op's parameters as canonical JSON; those of `later` only where they are not at their defaults."""
+        fields = type(self.op).model_fields
+        told = {
+            name: value
+            for name, value in self.op.model_dump().items()
+            if name not in self.op.later or value != fields[name].default
+        }
+        return json.dumps(told, sort_keys=True)
 
     @property
     def key(self) -> str:

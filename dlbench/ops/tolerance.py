@@ -21,11 +21,12 @@ at float32 up to 4608 terms (tests/ops/test_tolerance.py)."""
 def tolerance(problem: Problem) -> float:
     """Return the largest allowed error, relative to the root mean square of the reference output.
 
-    16 crest (u sqrt(R) + u' sqrt(K)) with the dtype's unit roundoff u, that of its accumulator u', the roundings in a row
-    R, and the longest sum K; the crest is 1 but for softmax and the like, a few of whose outputs are far larger than the
-    rest. It is 0 for integers.
+    16 crest (u sqrt(R) + u' sqrt(K)) with the unit roundoff u of the dtype, or of what the op says its results are rounded
+    to, that of its accumulator u', the roundings in a row R, and the longest sum K; the crest is 1 but for softmax and the
+    like, a few of whose outputs are far larger than the rest. It is 0 for integers.
     """
-    op, direction, dtype = problem.op, problem.direction, DTYPES[problem.dtype]
+    op, direction = problem.op, problem.direction
+    dtype = DTYPES[op.rounded_to(problem.dtype)]
     sums = dtype.accumulator_roundoff * math.sqrt(op.reduction_length(direction))
     roundings = dtype.roundoff * math.sqrt(op.roundings(direction))
     return SAFETY * op.crest(direction) * (roundings + sums)

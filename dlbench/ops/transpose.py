@@ -8,26 +8,15 @@ from typing import ClassVar
 import numpy as np
 
 from dlbench.ops.dtypes import Array
-from dlbench.ops.extent import Extent
-from dlbench.ops.op import Direction, Op, Shape
+from dlbench.ops.op import Direction, Shape
+from dlbench.ops.rows import OverRows
 
 
-class Transpose(Op):
+class Transpose(OverRows):
     """y[j, i] = x[i, j], x of rows × cols, y contiguous: no operations, one read and one write of each element."""
 
     name: ClassVar[str] = "transpose"
     summary: ClassVar[str] = "transpose of a matrix into memory of its own"
-
-    rows: Extent
-    cols: Extent
-
-    def label(self) -> str:
-        """Return "1024×1000"."""
-        return f"{self.rows}×{self.cols}"
-
-    def inputs(self, direction: Direction) -> dict[str, Shape]:  # noqa: ARG002 - forward only
-        """Return x."""
-        return {"x": (self.rows, self.cols)}
 
     def outputs(self, direction: Direction) -> dict[str, Shape]:  # noqa: ARG002 - forward only
         """Return y, of cols × rows."""

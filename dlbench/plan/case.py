@@ -33,7 +33,8 @@ class Case:
     `baseline` is the variant that the speed-up is over, written `backend:variant`, or empty. `layout` is the order of
     the axes in memory where it is not the op's own. How the call is made, where that is not the ordinary way, stand in
     `launch` (`graph`: replayed from a CUDA graph), `mode` (`all-plans`: cuDNN's plans are timed one by one) and
-    `cudnn_benchmark` (cuDNN tries its algorithms first and keeps the fastest).
+    `cudnn_benchmark` (cuDNN tries its algorithms first and keeps the fastest). `files` are the user's own in which the
+    variant stands, or one of which failed where it may have stood.
     """
 
     problem: Problem
@@ -48,6 +49,7 @@ class Case:
     launch: Launch = "eager"
     mode: Mode = "default"
     cudnn_benchmark: bool = False
+    files: tuple[str, ...] = ()
 
     @property
     def flags(self) -> tuple[str, ...]:

@@ -22,6 +22,8 @@ from dlbench.plan.yaml import KeyPath
 if TYPE_CHECKING:
     from dlbench.plan.config import Config, Sweep
 
+WEIGHTS = "parameters"
+"""What `fit` can name besides a parameter of the op: the table's column."""
 MOST_NAMED = 12
 """Words of a suite that an error lists."""
 
@@ -31,11 +33,12 @@ def check(config: Config) -> None:
     known = ops()
     for index, sweep in enumerate(config.sweeps):
         kinds = [known[name] for name in sweep.op]
-        _check_suite(config, index, sweep)
+        _check_suite(config, index, sweep, kinds)
         _check_directions(config, index, sweep, kinds)
         _check_dtypes(config, index, sweep, kinds)
         _check_layouts(config, index, sweep, kinds)
         _check_zip(config, index, sweep)
+        _check_fit(config, index, sweep, kinds)
         for kind in kinds:
             _check_names(config, index, sweep, kind)
             _check_values(config, index, sweep, kind)
@@ -43,7 +46,7 @@ def check(config: Config) -> None:
 
 def check_variants(config: Config, known: Mapping[str, Collection[str]]) -> None:
     """Raise ConfigError for a variant or baseline that no backend has; `known` are each backend's variants."""
-    for path, name in _variants(config):
+    for path, name in named_variants(config):
         backend, _, variant = name.partition(":")
         if backend not in known:
             raise config.error(path, f"no backend `{backend}`", nearest(backend, known))
@@ -53,7 +56,8 @@ def check_variants(config: Config, known: Mapping[str, Collection[str]]) -> None
             )
 
 
-def _variants(config: Config) -> Iterator[tuple[KeyPath, str]]:
+def named_variants(config: Config) -> Iterator[tuple[KeyPath, str]]:
+    """Return every variant that the config names, with where it is written."""
     parts: list[tuple[KeyPath, Config | Sweep]] = [((), config)]
     parts += [(("sweeps", index), sweep) for index, sweep in enumerate(config.sweeps)]
     for place, part in parts:
@@ -63,17 +67,20 @@ def _variants(config: Config) -> Iterator[tuple[KeyPath, str]]:
 
 
 def suite_problems(config: Config, index: int) -> list[SuiteProblem]:
-    """Return the problems of a sweep's suite that `where` leaves.
+    """Return the problems of a sweep's suite that are of its ops and that `where` leaves.
 
     Raises ConfigError when it leaves none.
     """
     sweep = config.sweeps[index]
     suite = load_suite(sweep.suite or "")
-    defaults = {name: field.default for name, field in ops()[suite.op].model_fields.items()}
-    left = list(suite.problems)
+    known = ops()
+    defaults = {
+        name: {key: field.default for key, field in known[name].model_fields.items()} for name in sweep.op
+    }
+    left = [problem for problem in suite.problems if problem.op in sweep.op]
     for key, wanted in sweep.where.items():
-        here = dict.fromkeys(problem.value(key, defaults) for problem in left)
-        left = [problem for problem in left if problem.matches({key: wanted}, defaults)]
+        here = dict.fromkeys(problem.value(key, defaults[problem.op]) for problem in left)
+        left = [problem for problem in left if problem.matches({key: wanted}, defaults[problem.op])]
         if not left:
             named = ", ".join(list(here)[:MOST_NAMED]) + (", …" if len(here) > MOST_NAMED else "")
             asked = ", ".join(str(word) for word in wanted)
@@ -84,7 +91,7 @@ def suite_problems(config: Config, index: int) -> list[SuiteProblem]:
     return left
 
 
-def _check_suite(config: Config, index: int, sweep: Sweep) -> None:
+def _check_suite(config: Config, index: int, sweep: Sweep, kinds: Sequence[type[Op]]) -> None:
     if sweep.suite is None:
         return
     place: KeyPath = ("sweeps", index)
@@ -92,18 +99,15 @@ def _check_suite(config: Config, index: int, sweep: Sweep) -> None:
     if sweep.suite not in names:
         raise config.error((*place, "suite"), f"no suite `{sweep.suite}`", nearest(sweep.suite, names))
     suite = load_suite(sweep.suite)
-    if sweep.op != (suite.op,):
-        raise config.error(
-            (*place, "op"), f"suite `{suite.name}` holds problems of {suite.op}, not {', '.join(sweep.op)}"
-        )
-    known = ["layer", *ops()[suite.op].model_fields]
-    for key in sweep.where:
-        if key not in known:
-            raise config.error(
-                (*place, "where", key),
-                f"{suite.op} has no parameter `{key}` to filter on",
-                nearest(key, known),
-            )
+    for kind in kinds:
+        if kind.name not in suite.ops:
+            has = f"it has {', '.join(suite.ops)}"
+            raise config.error((*place, "op"), f"suite `{suite.name}` has no problem of {kind.name}", has)
+        known = [*suite.names, *kind.model_fields]
+        for key in sweep.where:
+            if key not in known:
+                told = f"{kind.name} has no parameter `{key}` to filter on"
+                raise config.error((*place, "where", key), told, nearest(key, known))
     suite_problems(config, index)
 
 
@@ -133,6 +137,19 @@ def _check_layouts(config: Config, index: int, sweep: Sweep, kinds: Sequence[typ
                 raise config.error(("sweeps", index, "layout"), f"{kind.name} has no layout `{layout}`", has)
 
 
+def _check_fit(config: Config, index: int, sweep: Sweep, kinds: Sequence[type[Op]]) -> None:
+    if sweep.fit in (None, WEIGHTS):
+        return
+    for kind in kinds:
+        if sweep.fit not in kind.model_fields:
+            known = [*kind.model_fields, WEIGHTS]
+            raise config.error(
+                ("sweeps", index, "fit"),
+                f"{kind.name} has no parameter `{sweep.fit}`",
+                nearest(sweep.fit or "", known),
+            )
+
+
 def _check_zip(config: Config, index: int, sweep: Sweep) -> None:
     path: KeyPath = ("sweeps", index, "zip")
     names = [name for group in sweep.zip for name in group]
@@ -148,12 +165,13 @@ def _check_zip(config: Config, index: int, sweep: Sweep) -> None:
             raise config.error(path, f"zipped parameters differ in length: {each}")
 
 
-def _given(sweep: Sweep) -> Iterator[tuple[KeyPath, Collection[str]]]:
-    """Return the sets of parameters that problems are made of, with where each is written."""
+def _given(sweep: Sweep, kind: type[Op]) -> Iterator[tuple[KeyPath, Collection[str]]]:
+    """Return the sets of parameters that the op's problems are made of, with where each is written."""
     if sweep.problems is not None:
         yield from ((("problems", index), problem) for index, problem in enumerate(sweep.problems))
     elif sweep.suite is not None:
-        yield from (((), {*problem.params, *sweep.params}) for problem in load_suite(sweep.suite).problems)
+        mine = (problem for problem in load_suite(sweep.suite).problems if problem.op == kind.name)
+        yield from (((), {*problem.params, *sweep.params}) for problem in mine)
     else:
         yield ("params",), sweep.params
 
@@ -162,7 +180,7 @@ def _check_names(config: Config, index: int, sweep: Sweep, kind: type[Op]) -> No
     needed = [name for name, field in kind.model_fields.items() if field.is_required()]
     for name in sweep.params:
         _check_name(config, ("sweeps", index, "params", name), kind, name)
-    for place, names in _given(sweep):
+    for place, names in _given(sweep, kind):
         path: KeyPath = ("sweeps", index, *place)
         for name in names:
             _check_name(config, (*path, name), kind, name)

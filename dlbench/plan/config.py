@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, PrivateAttr, Tag, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    PrivateAttr,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.types import Discriminator
 
 from dlbench.errors import ConfigError, SelectionError, nearest
@@ -21,6 +29,7 @@ from dlbench.plan.fields import (
     Directions,
     Distributions,
     Dtypes,
+    Files,
     Launches,
     Layouts,
     Model,
@@ -35,6 +44,7 @@ from dlbench.plan.fields import (
     Variants,
 )
 from dlbench.plan.override import override
+from dlbench.plan.paths import measuring, placed
 from dlbench.plan.yaml import Document, KeyPath, load_yaml
 
 LARGEST = 2**53
@@ -137,7 +147,10 @@ class Sweep(Model):
     zip: tuple[tuple[str, ...], ...] = ()
     problems: list[dict[str, Scalar]] | None = None
     suite: str | None = None
-    where: dict[str, Scalars] = Field(default_factory=dict)
+    where: dict[str, Scalars] = Field(
+        default_factory=dict,
+        description="which of a suite's problems: globs for layer, part and application, values for the ops' parameters",
+    )
     dtype: Dtypes = ("float32",)
     direction: Directions = ("forward",)
     cache: Caches = ("hot",)
@@ -155,6 +168,11 @@ class Sweep(Model):
     variants: Variants | None = None
     devices: Devices | None = None
     baseline: VariantName | None = None
+    fit: str | None = Field(
+        None,
+        description="how the time grows is told below the table, as a power of this parameter, or of `parameters`, the "
+        "network's weights and biases",
+    )
 
     @field_validator("zip", mode="before")
     @classmethod
@@ -200,16 +218,28 @@ class Config(Model):
     variants: Variants | None = Field(None, description="for the sweeps that name none")
     devices: Devices = ("all",)
     measure: MeasurePolicy = MeasurePolicy()
-    sweeps: tuple[Sweep, ...]
+    imports: Files | None = Field(
+        None, alias="import", description="Python files whose @dlbench.implements functions are variants here"
+    )
+    benchmarks: Files | None = Field(
+        None, description="Python files whose @dlbench.benchmark functions are measured beside the sweeps"
+    )
+    sweeps: tuple[Sweep, ...] = Field((), description="may be left out where there are benchmarks")
 
     _document: Document = PrivateAttr(default_factory=Document)
 
     @field_validator("sweeps", mode="before")
     @classmethod
-    def _some_sweeps(cls, sweeps: Any) -> Any:
-        if isinstance(sweeps, list | tuple) and not sweeps:
+    def _some_sweeps(cls, sweeps: Any, info: ValidationInfo) -> Any:
+        if isinstance(sweeps, list | tuple) and not sweeps and not info.data.get("benchmarks"):
             raise ValueError("there are none; a config needs one at least")
         return tuple(sweeps) if isinstance(sweeps, list) else sweeps
+
+    @model_validator(mode="after")
+    def _something_to_measure(self) -> Self:
+        if not (self.sweeps or self.benchmarks):
+            raise ValueError("`sweeps` is missing")
+        return self
 
     @model_validator(mode="after")
     def _variants_somewhere(self) -> Self:
@@ -227,10 +257,15 @@ class Config(Model):
         """Return "file:line" of the key at the path, empty for a config that came from no file."""
         return ":".join(str(part) for part in self._document.place(path) if part)
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The Python files of the user's own that it names."""
+        return tuple(dict.fromkeys((*(self.imports or ()), *(self.benchmarks or ()))))
+
     def on(self, devices: Sequence[str]) -> Config:
         """Return this config for these devices alone: a sweep keeps those of them that it names, or goes.
 
-        Raises SelectionError when no sweep is left.
+        Benchmarks stay. Raises SelectionError when no sweep is left of those that there were.
         """
         wanted = set(devices)
         sweeps = []
@@ -238,7 +273,7 @@ class Config(Model):
             kept = tuple(name for name in sweep.devices or () if name in wanted or name in DEVICE_WORDS)
             if kept or sweep.devices is None:
                 sweeps.append(sweep.model_copy(update={"devices": kept or None}))
-        if not sweeps:
+        if self.sweeps and not sweeps:
             named = dict.fromkeys(name for sweep in self.sweeps for name in sweep.devices or ())
             raise SelectionError(
                 f"no sweep of {self.name} is on {', '.join(devices)}: they name {', '.join(named)}"
@@ -269,16 +304,22 @@ _MODELS: Models = {
 def load_config(source: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Return a validated config from a path or a built-in name, changed by `key=value` overrides.
 
-    An override whose first word is a key of the config changes it (`measure.budget=1m`); any other changes every
-    sweep (`dtype=float64`, `params.n=8`). Raises ConfigError with file, line, key and the nearest right word.
+    A Python file is the config that measures its benchmarks and nothing else. An override whose first word is a key of the
+    config changes it (`measure.budget=1m`); any other changes every sweep (`dtype=float64`, `params.n=8`). Raises
+    ConfigError with file, line, key and the nearest right word.
     """
     document = _find(source)
+    keys = [info.alias or name for name, info in Config.model_fields.items()]
     for text in overrides:
-        override(document, text, Config.model_fields, Sweep.model_fields)
+        override(document, text, keys, Sweep.model_fields)
     try:
         config = Config.model_validate({"name": _name(document.file)} | document.data)
     except ValidationError as error:
         raise explained(error, document, _MODELS) from None
+    files = {"imports": ("import", config.imports), "benchmarks": ("benchmarks", config.benchmarks)}
+    config = config.model_copy(
+        update={name: placed(document, key, paths) for name, (key, paths) in files.items() if paths}
+    )
     config._document = document  # noqa: SLF001 - its own module
     check(config)
     return config
@@ -293,6 +334,8 @@ def _find(source: str | Path) -> Document:
     builtin = builtin_names("configs")
     if name in builtin:
         return load_yaml(builtin_path("configs", name))
+    if path.suffix == ".py":
+        return measuring(path)
     if path.suffix in (".yaml", ".yml") or "/" in name or path.is_file():
         try:
             return load_yaml(path)

@@ -142,6 +142,9 @@ DeviceName = Annotated[
 ]
 Devices = Annotated[tuple[DeviceName, ...], LIST]
 Variants = Annotated[tuple[VariantName, ...], LIST]
+Files = Annotated[
+    tuple[Annotated[str, text_like(r".*[^/]\.py", "a Python file, such as my_conv.py")], ...], LIST
+]
 OpNames = Annotated[tuple[Annotated[str, one_of("op", ops)], ...], LIST]
 Dtypes = Annotated[tuple[Annotated[str, one_of("dtype", lambda: DTYPES)], ...], LIST]
 Directions = Annotated[tuple[Annotated[Direction, one_of("direction", lambda: DIRECTIONS)], ...], LIST]

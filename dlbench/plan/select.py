@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from dlbench.errors import SelectionError, nearest
 from dlbench.ops.catalogue import ops
+from dlbench.ops.function import Function
+from dlbench.ops.op import Op
 from dlbench.plan.case import Case
 from dlbench.plan.patterns import as_text, matches
 
@@ -31,15 +34,41 @@ MOST_SEEN = 1000
 MOST_SHOWN = 20
 
 
-def select(found: Iterable[Case], only: Sequence[str]) -> Iterator[Case]:
-    """Return the cases that match every pattern, lazily.
+def select(found: Iterable[Case], only: Sequence[str], parameters: Collection[str] = ()) -> Iterator[Case]:
+    """Return the cases that match every pattern, lazily; `parameters` are those that no op has, but a function among them.
 
     A pattern is `column=glob` (op, variant, layer, dtype, …, or a parameter, `c=64`; `a|b` for either), or a bare glob
     held against the variant, the op, the layer and the problem. Raises SelectionError at once for an unknown column, and at
     the end, with what there is, when nothing matched.
     """
-    patterns = [_Pattern.read(text) for text in only]
+    patterns = [_Pattern.read(text, parameters) for text in only]
     return _select(found, patterns)
+
+
+def named(found: Iterable[Case], expression: str) -> Iterator[Case]:
+    """Return the cases whose problem's label holds a match of the regular expression, lazily; all for an empty one.
+
+    Raises SelectionError at once for what is no regular expression, and at the end where nothing matched.
+    """
+    try:
+        pattern = re.compile(expression)
+    except re.error as error:
+        raise SelectionError(f"--filter {expression}: no regular expression: {error}") from None
+    return _named(found, pattern) if expression else iter(found)
+
+
+def _named(found: Iterable[Case], pattern: re.Pattern[str]) -> Iterator[Case]:
+    seen: dict[str, None] = {}
+    any_kept = False
+    for case in found:
+        label = case.problem.label
+        if pattern.search(label):
+            any_kept = True
+            yield case
+        elif len(seen) < MOST_SHOWN:
+            seen[label] = None
+    if not any_kept:
+        raise SelectionError(f"--filter {pattern.pattern} matches no case; there is {', '.join(seen)}")
 
 
 def _select(found: Iterable[Case], patterns: Sequence[_Pattern]) -> Iterator[Case]:
@@ -73,12 +102,12 @@ class _Pattern:
     seen: dict[str, None] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, text: str) -> _Pattern:
+    def read(cls, text: str, parameters: Collection[str] = ()) -> _Pattern:
         """Raises SelectionError for a column that no case has."""
         column, equals, glob = text.partition("=")
         if not equals:
             return cls(text, "", text)
-        known = {*COLUMNS, *(name for op in ops().values() for name in op.model_fields)}
+        known = {*COLUMNS, *parameters, *(name for op in ops().values() for name in op.model_fields)}
         if column not in known:
             raise SelectionError(f"--only {text}: no column `{column}`; {nearest(column, known)}")
         return cls(text, column, glob)
@@ -101,7 +130,7 @@ class _Pattern:
 
 
 def _values(case: Case, column: str) -> list[Any]:
-    """Return what a pattern for the column is held against; `variant` is met by its name alone, too."""
+    """Return what a pattern is held against; a variant is met by its name alone, too, and a suite without its part."""
     problem = case.problem
     match column:
         case "":
@@ -112,14 +141,21 @@ def _values(case: Case, column: str) -> list[Any]:
             return [case.variant.backend]
         case "op":
             return [problem.op.name]
-        case "problem":
-            return [problem.label]
-        case "dtype" | "direction" | "data":
-            return [getattr(problem, column)]
-        case "layer" | "suite" | "cache" | "device":
+        case "problem" | "dtype" | "direction" | "data":
+            return [problem.label if column == "problem" else getattr(problem, column)]
+        case "layer" | "cache" | "device":
             return [getattr(case, column)]
+        case "suite":
+            return [case.suite, case.suite.partition("/")[0]]
         case "layout":
             return [case.layout or problem.op.own_layout()]
         case "flags":
             return list(case.flags) or [""]
-    return [getattr(problem.op, column)] if column in type(problem.op).model_fields else []
+    return _parameter(problem.op, column)
+
+
+def _parameter(op: Op, name: str) -> list[Any]:
+    """Return the value of a parameter, or of a function's argument; none where there is none of that name."""
+    if isinstance(op, Function):
+        return [op.arguments[name]] if name in op.arguments else []
+    return [getattr(op, name)] if name in type(op).model_fields else []

@@ -46,11 +46,11 @@ def count(config: Config, devices: Sequence[str]) -> int:
 def _count(config: Config, index: int, devices: Sequence[str]) -> int:
     sweep = config.sweeps[index]
     if sweep.problems is not None:
-        sources = len(sweep.problems)
+        sources = len(sweep.op) * len(sweep.problems)
     else:
-        starts = len(suite_problems(config, index)) if sweep.suite is not None else 1
+        starts = len(suite_problems(config, index)) if sweep.suite is not None else len(sweep.op)
         sources = starts * math.prod(len(axis) for axis in _axes(sweep))
-    crossed = (sweep.op, sweep.dtype, sweep.direction, sweep.cache, sweep.data)
+    crossed = (sweep.dtype, sweep.direction, sweep.cache, sweep.data)
     places = len(_variants(config, sweep)) * len(_devices(sweep, devices)) * len(_ways(sweep))
     return sources * places * math.prod(len(axis) for axis in crossed)
 
@@ -89,7 +89,7 @@ def _groups(config: Config, index: int, devices: Sequence[str]) -> Iterator[list
     baseline = sweep.baseline or config.baseline or ""
     kinds = [ops()[name] for name in sweep.op]
     for kind, (number, source) in (
-        (kind, one) for kind in kinds for one in enumerate(_sources(config, index))
+        (each, one) for each in kinds for one in enumerate(_sources(config, index, each))
     ):
         path: KeyPath = ("sweeps", index)
         op = _op(config, path if sweep.problems is None else (*path, "problems", number), kind, source)
@@ -182,15 +182,15 @@ class _Axis(Sequence[dict[str, Any]]):
         return {name: values[index] for name, values in zip(self._names, self._values, strict=True)}
 
 
-def _sources(config: Config, index: int) -> Iterator[_Source]:
+def _sources(config: Config, index: int, kind: type[Op]) -> Iterator[_Source]:
     sweep = config.sweeps[index]
     if sweep.problems is not None:
         yield from (_Source(dict(params)) for params in sweep.problems)
         return
     starts: Iterable[_Source] = [_Source({})]
     if sweep.suite is not None:
-        found = suite_problems(config, index)
-        starts = [_Source(dict(one.params), sweep.suite, one.layer, one.count) for one in found]
+        found = [one for one in suite_problems(config, index) if one.op == kind.name]
+        starts = [_Source(dict(one.params), one.within(sweep.suite), one.layer, one.count) for one in found]
     for start in starts:
         for combination in _product(_axes(sweep)):
             yield replace(start, params=start.params | combination)

@@ -101,6 +101,19 @@ def _energy(row: Row) -> str:
     return "" if row["energy_j"] is None else significant(row["energy_j"])
 
 
+def _items(row: Row) -> str:
+    """Return items per second with the prefix that fits: 12.3 M."""
+    value = row["items_per_s"]
+    if value is None:
+        return ""
+    factor, prefix = next(((f, p) for f, p in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if value >= f), (1.0, ""))
+    return f"{significant(value / factor)} {prefix}".rstrip()
+
+
+def _counters(row: Row) -> str:
+    return ", ".join(f"{name}={value:g}" for name, value in (row["counters"] or {}).items())
+
+
 def _error(row: Row) -> str:
     error = row["max_rel_error"]
     return "" if error is None else f"{error:.0e}" if error else "0"
@@ -130,6 +143,7 @@ FIELDS: tuple[Field, ...] = (
     Field("median", _median, keep=4),
     Field("GFLOP/s", _number("gflops"), keep=1),
     Field("GB/s", _number("gbps"), keep=3),
+    Field("items/s", _items, keep=1),
     Field("peak", _share("peak_pct"), keep=2),
     Field("sheet", _share("datasheet_pct"), keep=5),
     Field("host", _host, keep=6),
@@ -138,6 +152,7 @@ FIELDS: tuple[Field, ...] = (
     Field("bound", _text("bound"), keep=8, left=True),
     Field("FLOP/B", _number("intensity"), keep=9),
     Field("speedup", _speedup, spread=lambda row: spread(row["speedup_low"], row["speedup_high"])),
+    Field("counters", lambda row: printable(_counters(row)), keep=3, left=True),
     Field("MiB", _number("peak_memory_mib"), keep=6),
     Field("error", _error, keep=5),
     Field("rounds", _text("rounds"), keep=7),

@@ -11,10 +11,12 @@ import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
+from dlbench.analysis.scaling import scalings
 from dlbench.analysis.totals import SHARED, totals
 from dlbench.report.cells import FIELDS, WANTED, Row, printable, rate, time, variant
 from dlbench.report.footer import print_footer, repeated_reasons
 from dlbench.report.plans import plan_lines
+from dlbench.report.scaling import print_scalings
 from dlbench.results.formats.rows import rows
 from dlbench.results.measurement import FAILURES, Run
 from dlbench.units import format_rough, significant
@@ -57,6 +59,7 @@ def print_table(console: Console, run: Run, frame: pd.DataFrame, *, stored: str 
             for line in plan_lines(run.measurements[index]):
                 _print(console, Text(f"    {line}", style="dim"))
     _print_totals(console, totals(frame))
+    print_scalings(console, scalings(run))
     print_footer(console, run, table, stored=stored)
 
 
@@ -94,7 +97,7 @@ def _fitting(table: Sequence[Row], width: int) -> _Columns:
 def _title(row: Row, *, several_suites: bool) -> Text:
     suite = f"{row['suite']}/" if several_suites and row["suite"] else ""
     layer = f"{row['count']} × {suite}{row['layer']}" if row["layer"] else ""
-    data = "" if row["data"] == "normal" else f"{row['data']} data"
+    data = "" if row["data"] in ("", "normal") else f"{row['data']} data"
     facts = (row["dtype"], row["direction"], row["cache"], data, layer, *_size(row))
     title = Text(printable(row["problem"]), style="bold cyan")
     return title.append(printable("".join(f" · {fact}" for fact in facts if fact)), style="not bold dim")

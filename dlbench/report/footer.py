@@ -62,8 +62,8 @@ def _advice(run: Run, table: Sequence[Row]) -> list[str]:
         lines.append(
             f"{verdicts['noisy']} of {len(table)} rows are noisy: end other programs and measure again."
         )
-    timed = any(row["time_us"] is not None for row in table)
-    if timed and all(row["peak_pct"] is None for row in table):
+    rated = any(row["gflops"] is not None or row["gbps"] is not None for row in table)
+    if rated and all(row["peak_pct"] is None for row in table):
         lines.append(
             "The share of the measured peak is unknown: `dlbench run peaks` measures this machine's peaks."
         )

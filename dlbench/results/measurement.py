@@ -19,6 +19,12 @@ INTERLEAVED = "interleaved"
 """The kind of a session whose runs took turns, as their environment has it under `session`."""
 TURNS = "turns"
 """The condition of a visit that says how many samples each of its turns gave, in their order."""
+ITEMS, FLOPS, BYTES, COUNTERS = "items", "flops", "bytes", "counters"
+"""The conditions of a visit in which a benchmark of the user's own tells what one iteration works through, and counts."""
+COMPLEXITY = "complexity"
+"""The condition that names the argument over which such a benchmark's time is expected to grow."""
+PRINTED = "printed"
+"""The condition that says what the user's own code wrote to the standard output: the first line."""
 
 Kind = Literal["text", "integer", "number", "json"]
 
@@ -69,6 +75,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("host_us", "number", "µs", "the host's time to issue one call, on an accelerator"),
     Column("gflops", "number", "GFLOP/s", "10⁹ counted operations per second, from time_us"),
     Column("gbps", "number", "GB/s", "10⁹ compulsory bytes per second, from time_us"),
+    Column(
+        "items_per_s", "number", "1/s", "items that a benchmark of the user's own works through, from time_us"
+    ),
     Column("intensity", "number", "FLOP/B", "counted operations per compulsory byte"),
     Column("peak_pct", "number", "%", "share of the measured roof at that intensity"),
     Column("datasheet_pct", "number", "%", "share of the datasheet's roof at that intensity"),
@@ -77,7 +86,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("speedup_low", "number", "×", "lower end of its 95 % interval, from paired rounds"),
     Column("speedup_high", "number", "×", "upper end of its 95 % interval"),
     Column("parameters", "integer", "", "numbers that training sets: a network's weights and biases"),
-    Column("activations", "integer", "", "numbers that the layers of a network put out in one forward pass"),
+    Column("activations", "integer", "", "numbers that a network's products put out in one forward pass"),
     Column("peak_memory_mib", "number", "MiB", "most memory held at once: inputs, outputs and workspace"),
     Column("energy_j", "number", "J", "energy of one call, of the whole board"),
     Column("gflop_per_j", "number", "GFLOP/J", "10⁹ counted operations per joule"),
@@ -87,6 +96,7 @@ COLUMNS: tuple[Column, ...] = (
         "",
         "largest error against the float64 reference, over the reference's root mean square",
     ),
+    Column("counters", "json", "", "numbers that a benchmark of the user's own counts"),
     Column("samples", "integer", "", "timed batches of calls"),
     Column("rounds", "integer", "", "fresh processes that were sampled"),
     Column("verdict", "text", "", "ok, or what is wrong"),

@@ -112,6 +112,13 @@ class Store:
             connection.execute(update(CASES).where(CASES.c.number == case).values(verdict=None, reason=None))
             connection.execute(update(RUNS).where(RUNS.c.number == run).values(elapsed=elapsed))
 
+    def set_costs(self, run_id: str, case_key: str, flops: int, traffic: int) -> None:
+        """Enter the operations and bytes of one call, where they become known when it is made."""
+        with self._database.writing() as connection:
+            run = self._existing(connection, run_id)
+            chosen = (CASES.c.run == run) & (CASES.c.key == storable(case_key))
+            connection.execute(update(CASES).where(chosen).values(flops=str(flops), traffic=str(traffic)))
+
     def set_verdicts(self, run_id: str, verdicts: Mapping[str, tuple[Verdict, str]]) -> None:
         """Enter the verdict and the reason over all visits of each case, by the case's key."""
         with self._database.writing() as connection:

@@ -39,8 +39,9 @@ class AcceleratorStand(Stand):
     clock: EventClock
 
     def __init__(self, backend: Backend, clock: EventClock, minimum: float, board: Board | None) -> None:
-        """Take the board as its driver shows it, None where nothing does."""
-        super().__init__(backend, clock, minimum)
+        """Take who computes, and the board as its driver shows it, None where nothing does."""
+        super().__init__(clock, minimum)
+        self.backend = backend
         self._board = board
         self._patience = THROTTLE_LIMIT
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from dlbench.errors import UserError
 from dlbench.plan.case import Case
 from dlbench.plan.config import Config
-from dlbench.results.measurement import CaseRecord, Run, Visit
+from dlbench.results.measurement import BYTES, FLOPS, CaseRecord, Run, Visit
 from dlbench.results.store import Store
 from dlbench.runner.protocol import Assignment, Seat
 from dlbench.runner.rounds import Standing
 from dlbench.runner.verdict import Circumstances, conclude
+
+FILES = "files"
+"""The section of a run's environment that holds the digests of the user's own files, by name."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,11 @@ class Arm:
                 f"run {run.id} was started with another config; start a new run without --resume, "
                 "or give the options that it was started with"
             )
+        if run.environment.get(FILES) != self.machine.environment.get(FILES):
+            named = ", ".join(self.machine.environment.get(FILES, ()))
+            raise UserError(
+                f"run {run.id} was started with other contents of {named}; start a new run without --resume"
+            )
         self.run_id, self.spent = run.id, run.elapsed
         for measurement in run.measurements:
             self.standings[measurement.case.key].visits.extend(measurement.visits)
@@ -87,24 +95,39 @@ class Arm:
         threads = config.threads or self.machine.cores
         minimum = config.measure.sample
         return Assignment(
-            seat.backend, seat.device, threads, config.seed, minimum, self.machine.cache, self.python
+            seat.backend,
+            seat.device,
+            threads,
+            config.seed,
+            minimum,
+            self.machine.cache,
+            self.python,
+            seat.files,
         )
 
     def learn(self, environments: Mapping[Seat, Mapping[str, str]]) -> None:
-        """Store what the workers of this arm said of their frameworks: those on an accelerator beside the processor's."""
+        """Store what the workers of this arm said of their frameworks: those on an accelerator beside the processor's.
+
+        Of a backend that the user's files have a worker of, too, that of its own worker counts: a file may change settings.
+        """
         ours = {
             seat.backend if seat.device == "cpu" else f"{seat.backend} on {seat.device}": dict(facts)
-            for seat, facts in environments.items()
-            if seat.arm == self.number
+            for seat, facts in sorted(environments.items(), key=lambda one: not one[0].files)
+            if seat.arm == self.number and facts
         }
         self.machine.environment.setdefault("backends", {}).update(ours)
         self.store.set_environment(self.run_id, self.machine.environment)
 
     def keep(self, standing: Standing, visit: Visit, elapsed: float) -> CaseRecord:
         """Enter a visit, `elapsed` seconds into the session, and return the case that it was paid to."""
+        key = standing.case.key
         standing.visits.append(visit)
-        self.store.add_visit(self.run_id, standing.case.key, visit, self.spent + elapsed)
-        return self.records[standing.case.key]
+        self.store.add_visit(self.run_id, key, visit, self.spent + elapsed)
+        if (costs := _costs(visit)) is not None:
+            flops, traffic = costs
+            self.records[key] = replace(self.records[key], flops=flops, traffic=traffic)
+            self.store.set_costs(self.run_id, key, flops, traffic)
+        return self.records[key]
 
     def conclude(self, circumstances: Circumstances) -> None:
         """Enter every case's verdict."""
@@ -116,6 +139,13 @@ class Arm:
         self.store.finish_run(
             self.run_id, datetime.now(UTC).isoformat(timespec="seconds"), self.spent + elapsed
         )
+
+
+def _costs(visit: Visit) -> tuple[int, int] | None:
+    """Return the operations and bytes that a function of the user's own has told of an iteration, None where it told none."""
+    if FLOPS not in visit.conditions and BYTES not in visit.conditions:
+        return None
+    return round(visit.conditions.get(FLOPS, 0)), round(visit.conditions.get(BYTES, 0))
 
 
 def record_of(case: Case) -> CaseRecord:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import time
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from dlbench.backends.backend import Backend, Implementation, tensors_of
@@ -19,19 +16,9 @@ from dlbench.plan.case import GRAPH, Case
 from dlbench.plan.estimate import memory
 from dlbench.runner.accelerator import AcceleratorStand
 from dlbench.runner.memory import return_free_memory
-from dlbench.runner.protocol import (
-    Assignment,
-    Done,
-    Failed,
-    Prepare,
-    Prepared,
-    Release,
-    Reply,
-    Request,
-    Sampled,
-    Settle,
-    Turn,
-)
+from dlbench.runner.protocol import Assignment, Failed, Prepare, Prepared
+from dlbench.runner.reasons import described, first_line
+from dlbench.runner.serving import Readied, Serving
 from dlbench.runner.stand import HostStand, Stand, Timed
 from dlbench.runner.verify import Verifier, WrongAnswerError
 from dlbench.timing.clock import Call, Clock
@@ -49,54 +36,37 @@ class _Given:
     tensors: dict[str, list[Any]] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class _Ready:
-    """A prepared case."""
-
-    case: Case
-    timed: Timed
-
-
-@dataclass
-class Bench:
+class Bench(Serving):
     """One backend on one device, holding the cases of the problem that is being sampled."""
 
-    backend: Backend
-    assignment: Assignment
-    settle: Callable[[Clock], None] = settle
-    _given: dict[str, _Given] = field(default_factory=dict)
-    _ready: dict[str, _Ready] = field(default_factory=dict)
+    def __init__(
+        self,
+        backend: Backend,
+        assignment: Assignment,
+        settle: Callable[[Clock], None] = settle,
+        own: Sequence[Implementation] | None = None,
+        printed: Callable[[], str] = str,
+    ) -> None:
+        """Take who computes and what for; `own` are the implementations of the user's files, None without files.
 
-    def __post_init__(self) -> None:
-        """Choose the stand by the device."""
-        self._stand = stand_for(self.backend, self.assignment)
+        The stand is chosen by the device. What the user's files print is told by `printed`.
+        """
+        super().__init__(stand_for(backend, assignment), settle, assignment.files, printed)
+        self.backend = backend
+        self.assignment = assignment
+        self._own = own
+        self._given: dict[str, _Given] = {}
 
-    def serve(self, request: Request) -> Reply:
-        """Answer one request; whatever the user's or the framework's code raises becomes a Failed."""
-        try:
-            match request:
-                case Prepare():
-                    return self._prepare(request)
-                case Turn():
-                    return self._turn(request)
-                case Settle():
-                    self.settle(self._stand.clock)
-                    return Done()
-                case Release():
-                    return self._release()
-                case _:
-                    return Failed("failed", f"not a request: {request!r}")
-        except Exception as error:
-            return failure(error, self.backend)
-
-    def _prepare(self, request: Prepare) -> Reply:
+    def _prepare(self, request: Prepare) -> Prepared:
         case = request.case
         mode = "" if case.mode == "default" else case.mode
-        implementation = self.backend.find(case.problem, case.variant.name, layout=case.layout, mode=mode)
+        implementation = self.backend.find(
+            case.problem, case.variant.name, layout=case.layout, mode=mode, among=self._own
+        )
         _refuse_what_cannot_fit(case.problem, self._stand.free_memory(), self.assignment.device)
         try:
             ready, prepared = self._made_ready(request, implementation)
-        except Exception:
+        except BaseException:  # sys.exit as well
             self._given.pop(
                 case.problem.key, None
             )  # it may have changed the inputs, which the next variant shares
@@ -104,13 +74,13 @@ class Bench:
         self._ready[case.key] = ready
         return prepared
 
-    def _made_ready(self, request: Prepare, implementation: Implementation) -> tuple[_Ready, Prepared]:
+    def _made_ready(self, request: Prepare, implementation: Implementation) -> tuple[Readied, Prepared]:
         """Return the verified, warm and calibrated case, and what the runner is told of it."""
         case, stand = request.case, self._stand
         given = self._given_for(case.problem)
         tensors = self._tensors(case.problem, case.layout)
         with self._active(case):
-            call = implementation.prepare(case.problem, *tensors)
+            call = _made_call(implementation, case.problem, tensors)
             start = stand.clock.now()
             error = given.verifier.check(self.backend, tensors, call)
             stand.rehearse(call)
@@ -123,7 +93,7 @@ class Bench:
             told = dict(getattr(call, "details", {}))
             if request.energy and (joules := stand.energy(timed)) is not None:
                 told["energy_j"] = joules
-        return _Ready(case, timed), Prepared(timed.calls, error, held, told)
+        return Readied(case, timed), Prepared(timed.calls, error, held, told)
 
     def _graph(self, case: Case, implementation: Implementation, call: Call) -> tuple[Timed, float]:
         """Return the call as a graph, and the error of the answer that a replay gives."""
@@ -184,33 +154,23 @@ class Bench:
             return None
         return workspace + problem.input_bytes
 
-    def _turn(self, turn: Turn) -> Reply:
-        ready = self._ready[turn.key]
-        stolen, busy, start = cpu.steal(), time.process_time(), time.perf_counter()
-        with self._active(ready.case):
-            taken = self._stand.take(ready.timed, turn.seconds, turn.at_least)
-        wall = time.perf_counter() - start
-        conditions = {
-            "switches": sum(sample.switches for sample in taken.samples),
-            "cpu_share": round((time.process_time() - busy) / wall, 3) if wall > 0 else 0.0,
-            "steal": round(cpu.steal() - stolen, 3),
-            "load": round(cpu.load(), 2),
-        }
-        disturbed = sum(sample.switches > 0 for sample in taken.samples) if self._host else 0
-        seconds = tuple(sample.seconds / ready.timed.replays for sample in taken.samples)
-        return Sampled(seconds, disturbed, conditions | taken.conditions, taken.throttled)
-
-    @property
-    def _host(self) -> bool:
-        """Whether the processor computes: only then does losing it disturb a sample."""
-        return isinstance(self._stand, HostStand)
-
-    def _release(self) -> Reply:
-        self._ready.clear()
+    def _release(self) -> None:
         self._given.clear()
         self.backend.release()
         return_free_memory()
-        return Done()
+
+    def _failure(self, error: Exception) -> Failed:
+        return failure(error, self.backend, self._files)
+
+
+def _made_call(implementation: Implementation, problem: Problem, tensors: Sequence[Any]) -> Call:
+    """Return the prepared call. Raises TypeError where what was prepared cannot be called."""
+    call = implementation.prepare(problem, *tensors)
+    if not callable(call):
+        raise TypeError(
+            f"prepare returns {type(call).__name__} instead of a function without arguments that computes the outputs"
+        )
+    return call
 
 
 @dataclass
@@ -230,7 +190,7 @@ def stand_for(backend: Backend, assignment: Assignment) -> Stand:
     """Return the stand for the device that the worker was started for."""
     clock = backend.clock()
     if not isinstance(clock, EventClock):
-        return HostStand(backend, clock, assignment.minimum, assignment.cache_bytes, assignment.threads)
+        return HostStand(clock, assignment.minimum, assignment.cache_bytes, assignment.threads)
     identity = backend.identity()
     board = None if identity is None else nvml.find(identity.uuid, identity.pci)
     return AcceleratorStand(backend, clock, assignment.minimum, board)
@@ -252,8 +212,8 @@ def _refuse_what_cannot_fit(problem: Problem, free: int, device: str) -> None:
         )
 
 
-def failure(error: Exception, backend: Backend) -> Failed:
-    """Return the verdict and the reason for an error that a case raised."""
+def failure(error: Exception, backend: Backend, files: tuple[str, ...] = ()) -> Failed:
+    """Return the verdict and the reason for an error that a case raised; its place is looked for in the user's files."""
     if isinstance(error, UnsupportedError):
         return Failed("unsupported", str(error))
     if isinstance(error, WrongAnswerError):
@@ -263,15 +223,4 @@ def failure(error: Exception, backend: Backend) -> Failed:
         return Failed("crashed", reason, lost=True)
     if backend.is_out_of_memory(error):
         return Failed("out_of_memory", f"{first_line(error)}")
-    return Failed("failed", f"{type(error).__name__}: {first_line(error)}{_place(error)}")
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its type where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__
-
-
-def _place(error: Exception) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return Failed("failed", described(error, *files))

@@ -7,15 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from dlbench.plan.case import Case
+from dlbench.plan.files import PythonFile
 from dlbench.results.measurement import Verdict
 
 
 class Seat(NamedTuple):
-    """Whose place a worker takes: it computes for one arm of the session, with one backend on one device."""
+    """Whose place a worker takes: it computes for one arm of the session, with one backend on one device.
+
+    What stands in `files` of the user's has a worker of its own, so that it cannot change what the others do.
+    """
 
     arm: int
     backend: str
     device: str
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +28,7 @@ class Assignment:
     """What a worker is started for.
 
     `minimum` is the shortest sample in seconds, `cache_bytes` the last-level cache's size, `python` the interpreter to start,
-    empty for our own.
+    empty for our own. `files` are the user's that it imports.
     """
 
     backend: str
@@ -33,6 +38,7 @@ class Assignment:
     minimum: float
     cache_bytes: int
     python: str = ""
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,11 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Describe:
+    """Say what the user's files hold."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """End the process."""
 
@@ -78,10 +89,13 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A case is right and warm; `peak_memory` in bytes, None where it cannot be told; `details` as the call tells them."""
+    """A case is right and warm; `details` as the call tells them.
+
+    `max_rel_error` is None where there is no reference, `peak_memory`, in bytes, where it cannot be told.
+    """
 
     calls: int
-    max_rel_error: float
+    max_rel_error: float | None
     peak_memory: int | None
     details: Mapping[str, Any] = field(default_factory=dict)
 
@@ -100,6 +114,13 @@ class Sampled:
 
 
 @dataclass(frozen=True, slots=True)
+class Described:
+    """What each of the user's files holds."""
+
+    files: tuple[PythonFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """What was asked is done and there is nothing to tell of it."""
 
@@ -113,5 +134,5 @@ class Failed:
     lost: bool = False
 
 
-Request = Prepare | Turn | Settle | Release | Stop
-Reply = Ready | Prepared | Sampled | Done | Failed
+Request = Prepare | Turn | Settle | Release | Describe | Stop
+Reply = Ready | Prepared | Sampled | Described | Done | Failed

@@ -42,7 +42,7 @@ class Standing:
     @property
     def seat(self) -> Seat:
         """Who computes it."""
-        return Seat(self.arm, self.case.variant.backend, self.case.device)
+        return Seat(self.arm, self.case.variant.backend, self.case.device, self.case.files)
 
     def visited_in(self, number: int) -> bool:
         """Return whether the round has seen this case."""

@@ -7,14 +7,22 @@ import gc
 import os
 import signal
 import sys
+import warnings
 from multiprocessing.connection import Connection
 
-from dlbench.backends.backend import Backend
+from dlbench.backends.backend import Backend, collect
 from dlbench.backends.catalogue import backends
-from dlbench.errors import UnsupportedError
-from dlbench.runner.bench import Bench, first_line
+from dlbench.errors import FileError, UnsupportedError
+from dlbench.ops.function import PYTHON
+from dlbench.plugins import PluginWarning
+from dlbench.runner.bench import Bench
+from dlbench.runner.files import described_files, load_files
+from dlbench.runner.functions import FunctionBench
 from dlbench.runner.memory import limit_to_available, volunteer_for_the_killer
+from dlbench.runner.printed import Printed
 from dlbench.runner.protocol import Assignment, Failed, Ready, Reply, Request, Stop
+from dlbench.runner.reasons import first_line
+from dlbench.runner.serving import Serving
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -24,6 +32,7 @@ def main(descriptor: int, parent: int) -> None:
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C reaches the whole group; the parent decides what ends
+    warnings.simplefilter("ignore", PluginWarning)  # the run itself has warned
     _die_with(parent)
     volunteer_for_the_killer()
     pipe: Connection[Reply, Assignment | Request] = Connection(descriptor)
@@ -41,11 +50,14 @@ def main(descriptor: int, parent: int) -> None:
         return
 
 
-def _start(assignment: Assignment, pipe: Connection[Reply, Assignment | Request]) -> Bench | None:
+def _start(assignment: Assignment, pipe: Connection[Reply, Assignment | Request]) -> Serving | None:
     try:
-        backend = _backend(assignment)
+        bench, environment = _functions(assignment) if assignment.backend == PYTHON else _bench(assignment)
     except UnsupportedError as error:
         pipe.send(Failed("unsupported", str(error), lost=True))
+        return None
+    except FileError as error:
+        pipe.send(Failed("failed", str(error), lost=True))
         return None
     except Exception as error:
         reason = f"{assignment.backend} cannot start: {type(error).__name__}: {first_line(error)}"
@@ -53,10 +65,29 @@ def _start(assignment: Assignment, pipe: Connection[Reply, Assignment | Request]
         return None
     if assignment.device == "cpu":
         limit_to_available()
-    environment = backend.environment()
     _set_aside_what_was_imported()
     pipe.send(Ready(environment))
-    return Bench(backend, assignment)
+    return bench
+
+
+def _bench(assignment: Assignment) -> tuple[Serving, dict[str, str]]:
+    """Return the bench of a backend, whose implementations are those of the user's files where there are any."""
+    backend = _backend(assignment)
+    environment = backend.environment()
+    if not assignment.files:
+        return Bench(backend, assignment), environment
+    printed = Printed()
+    own = [one for one in collect(*load_files(assignment.files)) if one.backend == assignment.backend]
+    printed()  # what they print while they are imported is no case's
+    return Bench(backend, assignment, own=own, printed=printed), environment
+
+
+def _functions(assignment: Assignment) -> tuple[Serving, dict[str, str]]:
+    """Return the bench of the user's benchmarks."""
+    printed = Printed()
+    benchmarks, files = described_files(assignment.files)
+    printed()
+    return FunctionBench(assignment, benchmarks, files, printed=printed), {}
 
 
 def _set_aside_what_was_imported() -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dlbench.backends.backend import Backend
 from dlbench.devices.cpu import available_memory
 from dlbench.errors import UnsupportedError
 from dlbench.runner.memory import peak_of
@@ -44,9 +43,8 @@ class Taken:
 class Stand(ABC):
     """Warms up, chooses the batch and takes the samples of one worker's cases."""
 
-    def __init__(self, backend: Backend, clock: Clock, minimum: float) -> None:
-        """Take who computes, the stopwatch, and the shortest sample in seconds."""
-        self.backend = backend
+    def __init__(self, clock: Clock, minimum: float) -> None:
+        """Take the stopwatch, and the shortest sample in seconds."""
         self.clock = clock
         self.minimum = minimum
 
@@ -89,11 +87,9 @@ class Stand(ABC):
 class HostStand(Stand):
     """A processor: the call returns when its work is done."""
 
-    def __init__(
-        self, backend: Backend, clock: Clock, minimum: float, cache_bytes: int, threads: int
-    ) -> None:
+    def __init__(self, clock: Clock, minimum: float, cache_bytes: int, threads: int) -> None:
         """Take the size of the last-level cache and the threads that overwrite it."""
-        super().__init__(backend, clock, minimum)
+        super().__init__(clock, minimum)
         self._cache_bytes = cache_bytes
         self._threads = threads
         self._flush: CacheFlush | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dlbench.results.measurement import Verdict
+from dlbench.results.measurement import PRINTED, Verdict
 from dlbench.runner.rounds import Standing
 from dlbench.statistics import headline_quantile
 from dlbench.statistics.disturbance import disturbance
@@ -26,7 +26,16 @@ class Circumstances:
 
 
 def conclude(standing: Standing, run: Circumstances) -> tuple[Verdict, str]:
-    """Return the verdict over all visits of a case and, for every verdict but ok, the reason."""
+    """Return the verdict over all visits of a case and, for every verdict but ok, the reason.
+
+    What the user's own code printed meanwhile is noted beside it: nobody has seen it, and printing takes time.
+    """
+    verdict, reason = _concluded(standing, run)
+    said = next((visit.conditions[PRINTED] for visit in standing.visits if PRINTED in visit.conditions), "")
+    return verdict, "; ".join(filter(None, (reason, f"prints: {said}" if said else "")))
+
+
+def _concluded(standing: Standing, run: Circumstances) -> tuple[Verdict, str]:
     if standing.failure is not None:
         return standing.failure.verdict, standing.failure.reason
     rounds = standing.rounds

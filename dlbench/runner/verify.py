@@ -66,15 +66,11 @@ class Verifier:
         has the wrong shape or dtype, is not a number, exceeds the tolerance (0 for integers), when the op itself finds
         fault with it, or when the inputs were changed.
         """
-        for output in _outputs(call()):
+        for output in self._returned(call()):
             if not self.problem.op.stateful:  # whose outputs are what the next call goes on from
                 backend.poison(output)
-        outputs = _outputs(call())
+        outputs = self._returned(call())
         shapes = self.problem.op.outputs(self.problem.direction)
-        if len(outputs) != len(shapes):
-            raise WrongAnswerError(
-                f"returns {len(outputs)} outputs instead of {len(shapes)} ({', '.join(shapes)})"
-            )
         found = {
             name: self._on_host(backend, name, shape, output)
             for (name, shape), output in zip(shapes.items(), outputs, strict=True)
@@ -85,6 +81,19 @@ class Verifier:
             raise WrongAnswerError(complaint)
         seen = op.seen(direction, self.inputs, found)
         return max(self._error(name, values) for name, values in seen.items()) if seen else 0.0
+
+    def _returned(self, result: Any) -> tuple[Any, ...]:
+        """Return the outputs of a call. Raises WrongAnswerError where there are more or less of them, or one is None."""
+        outputs = result if isinstance(result, tuple) else (result,)
+        shapes = self.problem.op.outputs(self.problem.direction)
+        if len(outputs) != len(shapes):
+            raise WrongAnswerError(
+                f"returns {len(outputs)} outputs instead of {len(shapes)} ({', '.join(shapes)})"
+            )
+        for name, output in zip(shapes, outputs, strict=True):
+            if output is None:
+                raise WrongAnswerError(f"returns None instead of output {name}")
+        return outputs
 
     def _on_host(self, backend: Backend, name: str, shape: tuple[int, ...], output: Any) -> Array:
         stored = self.problem.format(name)
@@ -145,10 +154,6 @@ class Verifier:
                 f"tolerance {self.tolerance:.2g}: some outputs are wrong though the sampled ones are right"
             )
         return error
-
-
-def _outputs(result: Any) -> tuple[Any, ...]:
-    return result if isinstance(result, tuple) else (result,)
 
 
 def _scale(expected: Array) -> float:

@@ -19,7 +19,7 @@ from dlbench.backends.backend import Backend
 from dlbench.backends.catalogue import backends
 from dlbench.devices.cpu import usable_cores
 from dlbench.errors import BackendMissingError, UnsupportedError
-from dlbench.runner.bench import first_line
+from dlbench.runner.reasons import first_line
 from dlbench.selftest.measures import FULL, QUICK, Subject, checks_of, judged, model_of
 
 EFFORTS = {"full": FULL, "quick": QUICK}

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from dlbench.backends.backend import Backend, Identity, Implementation
+from dlbench.backends.backend import Backend, Identity, Implementation, tensors_of
 from dlbench.devices import environment, nvml
 from dlbench.devices.cpu import last_level_cache
 from dlbench.devices.datasheet import datasheet
@@ -24,6 +24,7 @@ from dlbench.ops.dtypes import Array
 from dlbench.ops.matmul import Matmul
 from dlbench.ops.op import Distribution, Op
 from dlbench.ops.problem import Problem
+from dlbench.ops.sorting import Nms
 from dlbench.ops.stream import Copy
 from dlbench.runner.accelerator import AcceleratorStand, Board
 from dlbench.runner.bench import failure
@@ -62,6 +63,7 @@ RAGGED: Mapping[str, tuple[Op, ...]] = MappingProxyType(
             Attention(batch=2, heads=3, seq_q=17, seq_k=23, dim=8),
             Attention(heads=2, seq_q=33, seq_k=33, dim=64, causal=True),
         ),
+        "nms": (Nms(n=129),),
     }
 )
 """Small problems whose sides are no multiples of a tile; the ops that are not here take `_SIDES` by parameter name."""
@@ -119,7 +121,7 @@ class Subject:
         if isinstance(clock, EventClock):
             self.stand = AcceleratorStand(backend, clock, MINIMUM, None)
         else:
-            self.stand = HostStand(backend, clock, MINIMUM, last_level_cache(), backend.threads)
+            self.stand = HostStand(clock, MINIMUM, last_level_cache(), backend.threads)
 
     @property
     def cache_bytes(self) -> int:
@@ -163,7 +165,7 @@ class Subject:
         problem = Problem(op, data=data)
         chosen = self.chosen(problem)
         with self.backend.activate(chosen.variant, dtype=problem.dtype):
-            tensors = [self.backend.tensor(values, problem.dtype) for values in problem.inputs().values()]
+            tensors = tensors_of(self.backend, problem, problem.inputs())
             call = chosen.prepare(problem, *tensors)
             call()
             self.stand.rehearse(call)
@@ -354,7 +356,7 @@ def _try(subject: Subject, one: Implementation, problem: Problem, layout: str, f
     inputs, verifier = _reference(problem)
     try:
         with backend.activate(one.variant, dtype=problem.dtype):
-            tensors = [backend.tensor(values, problem.dtype) for values in inputs.values()]
+            tensors = tensors_of(backend, problem, inputs)
             tensors = [backend.laid_out(tensor, layout) for tensor in tensors] if layout else tensors
             verifier.check(backend, tensors, one.prepare(problem, *tensors))
     except UnsupportedError as error:

@@ -182,6 +182,20 @@ class TestImpossibleRates:
         assert row["verdict"] == verdict
         assert ("a kernel that leaves out what is masked" in str(row["reason"])) is (causal == "true")
 
+    @pytest.mark.parametrize(
+        ("op", "what"),
+        [
+            ("network", "Winograd or FFT"),
+            ("residual_bottleneck", "Winograd or FFT"),
+            ("llama_block", "a kernel that leaves out what is masked"),
+            ("sparse24", "a kernel that leaves out the zeros"),
+        ],
+    )
+    def test_ops_that_may_do_less_than_is_counted_are_effective(self, op: str, what: str) -> None:
+        row = _row(measured(record(op=op), 2_000_000 / 8e9), PEAKS)
+        assert row["verdict"] == "ok"
+        assert str(row["reason"]).endswith(f"; {what} does fewer operations than are counted")
+
     def test_cold_bandwidth_above_that_of_memory_is_suspect(self) -> None:
         row = _row(measured(record(op="copy", flops=0, traffic=2**16, cache="cold"), 2**16 / 2e9), PEAKS)
         assert row["verdict"] == "suspect"

@@ -106,6 +106,32 @@ def test_devices_are_summed_apart_and_compared_with_the_only_one_that_has_the_ba
     assert found["speedup"] == pytest.approx(70 / 4)
 
 
+def test_layers_of_ops_without_a_choice_of_layouts_are_part_of_the_network_in_every_layout() -> None:
+    convolutions = [
+        measured(record(suite="net", layer="conv1", layout=layout, key=layout), time)
+        for layout, time in (("NCHW", 10e-3), ("NHWC", 4e-3))
+    ]
+    classifier = measured(record(suite="net", layer="fc", op="linear", layout=""), 1e-3)
+    found = _totals([*convolutions, classifier])
+    assert [(row["layout"], row["missing"], row["time_us"], row["speedup"]) for row in found] == [
+        ("NCHW", 0, pytest.approx(11_000), 1.0),
+        ("NHWC", 0, pytest.approx(5_000), pytest.approx(11 / 5)),
+    ]
+
+
+def test_layers_without_a_layout_are_summed_apart_from_those_of_another_implementation() -> None:
+    found = _totals(
+        [
+            measured(record(suite="net", layer="conv1", layout="NCHW"), 10e-3),
+            measured(record("torch:library", suite="net", layer="fc", op="linear", layout=""), 1e-3),
+        ]
+    )
+    assert [(row["backend"], row["layout"], row["missing"]) for row in found] == [
+        ("numba", "NCHW", 1),
+        ("torch", "", 1),
+    ]
+
+
 def test_problems_of_no_suite_have_no_total() -> None:
     found = totals(frame(run_of([measured(record(), 1e-3)])))
     assert len(found) == 0

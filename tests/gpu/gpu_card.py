@@ -12,6 +12,7 @@ import pytest
 
 from dlbench.backends import cupy, torch
 from dlbench.backends.backend import Backend, BackendSpec
+from dlbench.backends.backend import tensors_of as backend_tensors
 from dlbench.errors import BackendMissingError, UnsupportedError
 from dlbench.ops.dtypes import Array
 from dlbench.ops.problem import Problem
@@ -49,7 +50,7 @@ def backend_of(name: str) -> Backend:
 
 def tensors_of(backend: Backend, problem: Problem, layout: str = "") -> list[Any]:
     """Return the problem's inputs on the card."""
-    made = [backend.tensor(values, problem.dtype) for values in problem.inputs().values()]
+    made = backend_tensors(backend, problem, problem.inputs())
     return [backend.laid_out(tensor, layout) for tensor in made] if layout else made
 
 

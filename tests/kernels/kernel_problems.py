@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from op_strategies import convolutions
 
+from dlbench.ops.activation import Gelu, LeakyRelu
 from dlbench.ops.catalogue import ops
 from dlbench.ops.conv import Conv2d
 from dlbench.ops.matmul import Matmul
@@ -17,7 +18,7 @@ few = st.integers(1, 3)
 OPS = ops()
 
 
-def an_op(name: str, **parameters: int) -> Op:
+def an_op(name: str, **parameters: float) -> Op:
     """Return an op by its name."""
     return OPS[name].model_validate(parameters)
 
@@ -63,4 +64,9 @@ def problems_of(name: str, variant: str) -> st.SearchStrategy[Op]:
         return by_rows(name, variant)
     if name == "transpose":
         return st.builds(OPS[name], rows=edges, cols=edges)
-    return st.builds(OPS[name], n=st.integers(1, 40) | st.integers(1000, 5000))
+    elements = st.integers(1, 40) | st.integers(1000, 5000)
+    if name == "leaky_relu":
+        return st.builds(LeakyRelu, n=elements, slope=st.sampled_from([0.0, 0.01, 0.5]))
+    if name == "gelu":
+        return st.builds(Gelu, n=elements, approximate=st.booleans())
+    return st.builds(OPS[name], n=elements)

@@ -25,7 +25,7 @@ DIRECTIONS: dict[str, tuple[Direction, ...]] = {"conv2d": CONV_DIRECTIONS} | dic
     FORWARD_ONLY, ("forward",)
 )
 CASES = [(name, direction) for name, directions in DIRECTIONS.items() for direction in directions]
-ELEMENT_WISE = ("add", "copy", "relu", "scale", "triad")
+ELEMENT_WISE = tuple(name for name, source in FORWARD_ONLY.items() if source == "stream.cu")
 EXAMPLES = 20
 
 

@@ -14,7 +14,7 @@ from kernel_problems import an_op
 from dlbench.backends.cupy.launches import KERNELS, Variant, launch
 from dlbench.ops.conv import Conv2d
 from dlbench.ops.matmul import Matmul
-from dlbench.ops.op import Direction, Op
+from dlbench.ops.op import Direction, Distribution, Op
 from dlbench.ops.problem import Problem
 
 MATMUL = Matmul(m=70, n=66, k=35)
@@ -34,6 +34,7 @@ class Mutant:
     variant: Variant
     caught: str
     direction: Direction = "forward"
+    data: Distribution = "normal"
 
 
 MUTANTS = [
@@ -211,6 +212,47 @@ MUTANTS = [
         "NaN",
     ),
     Mutant(
+        "the logistic function of the negative",
+        "stream.cu",
+        "sigmoid_of(float a, float, float) { return 1.0f / (1.0f + expf(-a)); }",
+        "sigmoid_of(float a, float, float) { return 1.0f / (1.0f + expf(a)); }",
+        "stream.cu",
+        an_op("sigmoid", n=1003),
+        "tiled",
+        "relative error",
+    ),
+    Mutant(
+        "the slope on the side of the positive",
+        "stream.cu",
+        "return a < 0.0f ? slope * a : a;",
+        "return a < 0.0f ? a : slope * a;",
+        "stream.cu",
+        an_op("leaky_relu", n=1003, slope=0.5),
+        "naive",
+        "relative error",
+    ),
+    Mutant(
+        "a step that is 1 at 0",
+        "stream.cu",
+        "return a > 0.0f ? 1.0f : 0.0f;",
+        "return a < 0.0f ? 0.0f : 1.0f;",
+        "stream.cu",
+        an_op("step", n=1003),
+        "naive",
+        "relative error",
+        data="integers",
+    ),
+    Mutant(
+        "the tanh form takes the square for the cube",
+        "stream.cu",
+        "0.044715f * a * a * a",
+        "0.044715f * a * a",
+        "stream.cu",
+        an_op("gelu", n=1003, approximate=True),
+        "naive",
+        "relative error",
+    ),
+    Mutant(
         "a step of 16 bytes too many",
         "stream.cu",
         "i < packs;",
@@ -231,7 +273,7 @@ def test_a_slip_in_a_kernel_is_caught(
     shutil.copytree(KERNELS, kernels)
     text = (kernels / mutant.file).read_text(encoding="utf-8")
     assert text.count(mutant.old) == 1
-    problem = Problem(mutant.op, "float32", mutant.direction)
+    problem = Problem(mutant.op, "float32", mutant.direction, mutant.data)
     planned = launch(problem, mutant.variant)
     check(library("float32"), problem, planned)
     (kernels / mutant.file).write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")

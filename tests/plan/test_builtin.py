@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import math
 
 import pytest
 
+from dlbench.api import variants
 from dlbench.errors import ConfigError
-from dlbench.ops.catalogue import ops
 from dlbench.plan.builtin import builtin_names, builtin_path
 from dlbench.plan.case import Case
 from dlbench.plan.config import load_config
 from dlbench.plan.suite import load_suite
 from dlbench.plan.sweep import cases, count, named_devices
 
-KNOWN = {
-    "cupy": ("naive", "tiled", "cudnn", "library"),
-    "numba": ("naive",),
-    "numpy": ("library", "native", "im2col"),
-    "torch": ("library", "native"),
-}
+KNOWN = variants()
 
 
 def planned(name: str, there: tuple[str, ...] = ("cpu",)) -> list[Case]:
@@ -39,16 +33,31 @@ def test_a_built_in_config_plans_cases_of_different_keys(name: str) -> None:
 
 def test_the_built_in_configs_are_these() -> None:
     assert list(builtin_names("configs")) == [
+        "activations",
+        "attention",
+        "autodiff",
         "bandwidth",
         "conv",
+        "convolutions",
         "cudnn_speedup",
+        "deepbench",
+        "dense",
         "gpu_compare",
         "gpu_vs_cpu",
+        "indexing",
+        "losses",
         "matmul",
+        "networks",
         "noise",
+        "normalization",
+        "optimizers",
         "peaks",
+        "pooling",
         "quick",
+        "recurrent",
         "softmax",
+        "training",
+        "transformers",
     ]
 
 
@@ -107,7 +116,7 @@ def test_the_cudnn_config_asks_every_layer_of_four_networks_in_every_direction_a
     directions = {"forward", "backward_data", "backward_weight"}
     for network in ("alexnet", "vgg16", "resnet50", "googlenet"):
         here = [case for case in found if case.suite == network]
-        layers = {problem.layer for problem in load_suite(network).problems}
+        layers = {problem.layer for problem in load_suite(network).problems if problem.op == "conv2d"}
         asked = {(case.layer, case.problem.direction, str(case.variant)) for case in here}
         assert asked == set(itertools.product(layers, directions, ways))
     assert len(found) == (5 + 9 + 23 + 49) * 3 * 5
@@ -121,7 +130,7 @@ def test_the_cudnn_config_asks_every_layer_of_four_networks_in_every_direction_a
         if (dtype, layout, benchmark) != ("float32", "", False)  # which is a row of the others already
     }
     assert {case.layer for case in on_gpu if case.mode == "all-plans"} == {
-        problem.layer for problem in load_suite("alexnet").problems
+        problem.layer for problem in load_suite("alexnet").problems if problem.op == "conv2d"
     }
 
 
@@ -180,36 +189,117 @@ def test_a_cards_portrait_has_every_kind_of_work_and_format() -> None:
     assert measure.budget == 600.0
 
 
+DEEPBENCH = ("deepbench_gemm", "deepbench_conv", "deepbench_rnn", "deepbench_sparse_gemm")
+GRADIENTS = {
+    "matmul": {"forward"},
+    "spmm": {"forward"},
+    "conv2d": {"forward", "backward_data", "backward_weight"},
+    **{name: {"forward", "backward"} for name in ("rnn", "lstm", "gru")},
+}
+"""The directions that DeepBench's problems of training are asked in."""
+
+
+def test_an_accelerator_gets_every_problem_of_deepbench_those_of_training_in_every_direction() -> None:
+    found = [case for case in planned("deepbench", ("cuda:0",)) if case.device == "cuda:0"]
+    asked = {
+        (case.suite, case.layer, case.problem.direction) for case in found if case.problem.dtype == "float32"
+    }
+    assert asked == {
+        (one.within(name), one.layer, direction)
+        for name in DEEPBENCH
+        for one in load_suite(name).problems
+        for direction in (GRADIENTS[one.op] if one.part == "train" else {"forward"})
+    }
+    assert len(asked) == 622 + 2 * 94 + 53
+    halves = {case.suite for case in found if case.problem.dtype == "float16"}
+    assert halves == {suite for suite, _, _ in asked if not suite.startswith("deepbench_sparse_gemm")}
+
+
+def test_a_processor_gets_what_two_cores_can_bear_of_each_of_deepbenchs_suites() -> None:
+    found = planned("deepbench")
+    assert {case.suite for case in found} == {
+        "",  # dense products beside the sparse ones
+        *(f"{name}/{part}" for name in DEEPBENCH for part in ("inference_device", "inference_server")),
+        *("deepbench_gemm/train", "deepbench_conv/train", "deepbench_rnn/train"),
+    } - {"deepbench_conv/inference_server"}
+    assert {case.device for case in found} == {"cpu"}
+    # Some three seconds a pass at the 3·10¹⁰ operations per second of two cores, and two copies of the largest in memory.
+    assert sum(case.problem.flops for case in found) < 1e11
+    assert max(case.problem.traffic for case in found) < 2**28
+    asked = {(case.suite, case.layer) for case in found}
+    assert asked >= {
+        (one.within(name), one.layer)
+        for name in ("deepbench_gemm", "deepbench_conv", "deepbench_rnn")
+        for one in load_suite(name).problems
+        if one.part == "inference_device"
+    }
+
+
+TRANSFORMERS = ("bert_base", "bert_large", "gpt2", "llama3_8b", "vit_b16")
+
+
+def test_an_accelerator_gets_every_pass_of_the_transformers_whole() -> None:
+    found = [case for case in planned("transformers", ("cuda:0",)) if case.device == "cuda:0"]
+    asked = {(case.suite, case.layer) for case in found if str(case.variant) == "torch:library"}
+    left_out = "llama3_8b/train_b1_s8192/unfused"
+    assert asked == {
+        (one.within(name), one.layer)
+        for name in TRANSFORMERS
+        for one in load_suite(name).problems
+        if one.within(name) != left_out
+    }
+    kernels = {str(case.variant) for case in found if case.baseline == "torch:math"}
+    assert kernels == {"torch:math", "torch:efficient", "torch:flash", "torch:cudnn"}
+    assert {case.problem.dtype for case in found} == {"bfloat16"}
+
+
+def test_a_processor_gets_whole_passes_of_the_transformers_and_of_llama_all_but_its_tables() -> None:
+    found = planned("transformers")
+    asked = {(case.suite, case.layer) for case in found}
+    of_bert = ("bert_base/b1_s128", "bert_base/b1_s128/unfused", "bert_base/b1_s128/fused")
+    passes = (*of_bert, "vit_b16/b1", "gpt2/decode_b8_kv1024", "llama3_8b/decode_b1_kv2048")
+    tables = {(passes[-1], layer) for layer in ("token_embedding", "lm_head")}
+    wanted = {
+        (one.within(name), one.layer)
+        for name in TRANSFORMERS
+        for one in load_suite(name).problems
+        if one.within(name) in passes
+    }
+    assert asked == wanted - tables
+    assert {str(case.variant) for case in found} == {"torch:native", "torch:library"}
+
+
 def test_a_config_for_a_gpu_takes_the_one_that_is_named_in_the_place_of_the_first() -> None:
     for name in ("cudnn_speedup", "gpu_compare"):
         config = load_config(name).on(("cuda:1",))
         assert {case.device for case in cases(config, ("cuda:1",), KNOWN)} == {"cuda:1"}
 
 
-@pytest.mark.parametrize("name", builtin_names("suites"))
-def test_a_built_in_suite_holds_problems_that_its_op_accepts_under_different_names(name: str) -> None:
-    suite = load_suite(name)
-    kind = ops()[suite.op]
-    made = [kind(**problem.params) for problem in suite.problems]
-    assert suite.name == name
-    assert suite.source
-    assert suite.licence
-    assert len({problem.layer for problem in suite.problems}) == len(made)
-
-
-def test_resnet50_has_the_published_figures() -> None:
-    suite = load_suite("resnet50")
-    macs = sum(one.count * ops()["conv2d"](**one.params).flops("forward") // 2 for one in suite.problems)
-    assert (len(suite.problems), sum(one.count for one in suite.problems)) == (23, 53)
-    assert (suite.totals["distinct_convs"], suite.totals["conv_layers"]) == (23, 53)
-    assert macs == 4_087_136_256
-    assert math.isclose(macs / 1e9, suite.totals["conv_gmac"], abs_tol=5e-7)  # published to six decimals
-
-
-def test_resnet50_is_version_1_5_with_the_stride_in_the_3_by_3() -> None:
-    strided = {one.layer for one in load_suite("resnet50").problems if one.params.get("stride", 1) == 2}
-    halving = {f"res{stage}a_branch{branch}" for stage in (3, 4, 5) for branch in ("1", "2b")}
-    assert strided == {"conv1", *halving}
+def test_the_built_in_suites_are_these() -> None:
+    assert list(builtin_names("suites")) == [
+        "alexnet",
+        "alexnet_two_towers",
+        "bert_base",
+        "bert_large",
+        "convnet_benchmarks",
+        "darknet53",
+        "deepbench_conv",
+        "deepbench_gemm",
+        "deepbench_gemm_thin",
+        "deepbench_rnn",
+        "deepbench_sparse_gemm",
+        "googlenet",
+        "gpt2",
+        "llama3_8b",
+        "mobilenet_v1",
+        "overfeat",
+        "resnet50",
+        "resnet50_v1",
+        "vgg11",
+        "vgg16",
+        "vit_b16",
+        "zfnet",
+    ]
 
 
 def test_each_deepbench_product_is_as_thin_as_the_suites_rule_says_and_counted() -> None:

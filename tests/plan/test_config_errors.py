@@ -19,8 +19,8 @@ KNOWN = {"numba": ("naive",), "numpy": ("library", "native", "im2col"), "torch":
 HEAD = "variants: [torch:library]\nsweeps:\n"
 PLAIN = HEAD + "  - op: matmul\n    params: {m: 2, n: 3, k: 4}\n"
 CONV = HEAD + "  - op: conv2d\n    suite: resnet50\n"
-CONFIG_KEYS = "known: baseline, description, devices, measure, name, seed, sweeps, threads, variants"
-MATMUL_KEYS = "it takes m, n, k, batch, trans_a, trans_b"
+CONFIG_KEYS = "known: baseline, benchmarks, description, devices, import, measure, name, seed, sweeps, threads, variants"
+MATMUL_KEYS = "it takes m, n, k, batch, trans_a, trans_b, alpha, beta"
 
 
 def params(text: str) -> str:
@@ -91,7 +91,19 @@ BAD: list[tuple[str, str]] = [
     ),
     (
         CONV.replace("conv2d", "matmul"),
-        "3: sweeps[0].op: suite `resnet50` holds problems of conv2d, not matmul",
+        "3: sweeps[0].op: suite `resnet50` has no problem of matmul\n  it has conv2d, max_pool2d, avg_pool2d, linear",
+    ),
+    (
+        CONV.replace("conv2d", "[conv2d, softmax]"),
+        "3: sweeps[0].op: suite `resnet50` has no problem of softmax\n  it has conv2d, max_pool2d, avg_pool2d, linear",
+    ),
+    (
+        CONV.replace("conv2d", "[conv2d, linear]") + "    where: {c: 64}\n",
+        "5: sweeps[0].where.c: linear has no parameter `c` to filter on\n  known: bias, in_features, layer, n, out_features",
+    ),
+    (
+        CONV.replace("conv2d", "[conv2d, linear]") + "    params: {n: 8, h: 7}\n",
+        "5: sweeps[0].params.h: linear has no parameter `h`\n  known: bias, in_features, n, out_features",
     ),
     (
         CONV + "    where: {layr: conv1}\n",
@@ -153,6 +165,20 @@ BAD: list[tuple[str, str]] = [
     (
         CONV + "    where:\n      layer: conv1\n      c: [64, 128]\n",
         "7: sweeps[0].where.c: no problem of suite `resnet50` matches `64, 128`\n  there is 3",
+    ),
+    (
+        HEAD + "  - op: matmul\n    suite: deepbench_gemm\n    where: {part: server}\n",
+        (
+            "5: sweeps[0].where.part: no problem of suite `deepbench_gemm` matches `server`\n"
+            "  there is train, inference_server, inference_device"
+        ),
+    ),
+    (
+        CONV + "    where: {part: train}\n",
+        (
+            "5: sweeps[0].where.part: conv2d has no parameter `part` to filter on\n"
+            "  known: c, dilation, groups, h, k, layer, n, pad, pad_w, r, s, stride, stride_w, w"
+        ),
     ),
     # parts that do not go together
     (

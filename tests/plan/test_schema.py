@@ -147,7 +147,7 @@ def test_it_is_json_and_names_its_draft(schema: dict[str, Any]) -> None:
 
 def test_an_editor_finds_every_key_op_and_variant(schema: dict[str, Any]) -> None:
     sweep = schema["$defs"]["Sweep"]["properties"]
-    assert list(schema["properties"]) == list(Config.model_fields)
+    assert list(schema["properties"]) == [info.alias or name for name, info in Config.model_fields.items()]
     assert list(sweep) == list(Sweep.model_fields)
     assert sweep["op"]["anyOf"][0]["enum"] == list(ops())
     assert schema["properties"]["baseline"]["anyOf"][0]["enum"] == [

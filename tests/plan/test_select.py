@@ -61,6 +61,17 @@ def test_patterns_keep_so_many_cases(planned: list[Case], only: tuple[str, ...],
     assert len(list(select(planned, only))) == kept
 
 
+@pytest.mark.parametrize(
+    ("only", "kept"),
+    [("suite=deepbench_gemm", 4 + 1), ("suite=deepbench_gemm/train", 4), ("suite=*/inference_device", 1)],
+)
+def test_a_suite_is_met_by_its_name_alone_or_with_the_part(only: str, kept: int) -> None:
+    where = {"layer": ["train_000", "train_001", "train_002", "train_005", "inference_device_003"]}
+    sweep = {"op": "matmul", "suite": "deepbench_gemm", "where": where}
+    config = Config.model_validate({"variants": "torch:library", "sweeps": [sweep]})
+    assert len(list(select(cases(config, ("cpu",), KNOWN), [only]))) == kept
+
+
 def test_no_pattern_keeps_every_case_in_its_order(planned: list[Case]) -> None:
     assert list(select(planned, [])) == planned
 

@@ -66,6 +66,56 @@ def test_a_case_carries_its_suite_layer_count_and_baseline(load: Load) -> None:
     )
 
 
+def test_a_sweep_takes_the_problems_of_each_op_that_it_names_from_a_suite_of_several(load: Load) -> None:
+    config = load("sweeps: [{op: [linear, conv2d], suite: alexnet, variants: torch:library}]")
+    found = list(cases(config, ("cpu",), KNOWN))
+    assert [(case.problem.op.name, case.layer) for case in found] == [
+        *(("linear", layer) for layer in ("fc6", "fc7", "fc8")),
+        *(("conv2d", layer) for layer in ("conv1", "conv2", "conv3", "conv4", "conv5")),
+    ]
+    assert {case.suite for case in found} == {"alexnet"}
+    assert count(config, ("cpu",)) == len(found)
+
+
+def test_a_filter_holds_for_the_problems_of_every_op(load: Load) -> None:
+    config = load(
+        "sweeps: [{op: [conv2d, max_pool2d], suite: alexnet, where: {layer: '*[12]', h: [55, 224]}, variants: torch:library}]"
+    )
+    assert [case.layer for case in cases(config, ("cpu",), KNOWN)] == ["conv1", "pool1"]
+    assert count(config, ("cpu",)) == 2
+
+
+def test_parameters_are_crossed_with_the_problems_of_every_op(load: Load) -> None:
+    config = load(
+        "sweeps: [{op: [conv2d, linear], suite: alexnet, params: {n: [1, 8]}, variants: torch:library}]"
+    )
+    found = list(cases(config, ("cpu",), KNOWN))
+    expected = {*(f"conv{number}" for number in range(1, 6)), *(f"fc{number}" for number in range(6, 9))}
+    assert {(case.layer, case.problem.op.model_dump()["n"]) for case in found} == set(
+        itertools.product(expected, (1, 8))
+    )
+    assert count(config, ("cpu",)) == len(found) == 16
+
+
+def test_a_case_stands_in_the_part_of_the_suite_that_it_is_from(load: Load) -> None:
+    config = load(
+        "sweeps: [{op: matmul, suite: deepbench_gemm, where: {part: inference_*, application: KWS}, variants: torch:library}]"
+    )
+    (case,) = cases(config, ("cpu",), KNOWN)
+    assert case.suite == "deepbench_gemm/inference_device"
+    assert case.layer == "inference_device_003"
+    assert case.group == f"{case.problem.key}|hot|deepbench_gemm/inference_device|inference_device_003"
+
+
+def test_several_ops_each_take_every_problem_that_is_given_without_a_suite(load: Load) -> None:
+    config = load("sweeps: [{op: [copy, scale], problems: [{n: 1}, {n: 2}], variants: torch:library}]")
+    found = [
+        (case.problem.op.name, case.problem.op.model_dump()["n"]) for case in cases(config, ("cpu",), KNOWN)
+    ]
+    assert found == list(itertools.product(("copy", "scale"), (1, 2)))
+    assert count(config, ("cpu",)) == 4
+
+
 def test_a_sweeps_own_variants_baseline_and_devices_go_before_the_configs(load: Load) -> None:
     config = load(
         "sweeps: [{op: copy, params: {n: 1}, variants: torch:native, baseline: torch:library, devices: cuda:1}]"

@@ -20,11 +20,13 @@ from ragged import (
     optimizer,
     pooling,
     recurrent,
+    training,
 )
 
 FAMILIES = (
     activation,
     attention,
+    training,
     block,
     convolution,
     dense,

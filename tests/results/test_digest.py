@@ -70,7 +70,9 @@ def test_the_columns_and_their_types_are_the_contract() -> None:
             assert list(found.cases) == [*FIELDS, "verdict", "reason"]
             types = found.cases.dtypes.to_dict()
             assert {types.pop(name) for name in ("flops", "traffic")} == {np.dtype(object)}
-            assert {types.pop(name) for name in ("count", "parameters", "activations")} == {np.dtype(np.int64)}
+            assert {types.pop(name) for name in ("count", "parameters", "activations")} == {
+                np.dtype(np.int64)
+            }
             assert set(types.values()) == {texts}
             assert list(found.rounds) == ROUNDS
             assert list(found.rounds.dtypes) == [np.int64, np.int64, np.float64, np.float64, np.int64]

@@ -6,12 +6,15 @@ Everything here is arithmetic on the problem's extents; no framework is needed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from dlbench.errors import UnsupportedError
+from dlbench.ops.activation import Gelu, LeakyRelu
 from dlbench.ops.conv import Conv2d
+from dlbench.ops.conv_nd import Conv1d
+from dlbench.ops.matmul import Matmul
 from dlbench.ops.op import Direction, Op
 from dlbench.ops.problem import Problem
 from dlbench.ops.stream import SCALAR
@@ -46,16 +49,22 @@ MOST_COORDINATE = 2**31 - 2**12
 FORWARD_ONLY = {
     "add": "stream.cu",
     "copy": "stream.cu",
+    "gelu": "stream.cu",
+    "leaky_relu": "stream.cu",
     "log_softmax": "softmax.cu",
     "matmul": "matmul.cu",
     "relu": "stream.cu",
     "scale": "stream.cu",
+    "sigmoid": "stream.cu",
+    "silu": "stream.cu",
     "softmax": "softmax.cu",
+    "step": "stream.cu",
     "sum": "sum.cu",
+    "tanh": "stream.cu",
     "transpose": "transpose.cu",
     "triad": "stream.cu",
 }
-"""The source of each op that has one direction."""
+"""The source of each op whose forward direction alone has kernels."""
 CONV_DIRECTIONS: tuple[Direction, ...] = ("forward", "backward_data", "backward_weight")
 
 
@@ -80,10 +89,12 @@ class Launch:
 
 
 def launch(problem: Problem, variant: Variant) -> Launch:
-    """Return how the variant's kernel computes the problem.
+    """Return how the variant's kernel computes the problem; a conv1d is a conv2d of images of one row.
 
     Raises UnsupportedError where there is no such kernel, or the problem is too large for its coordinates.
     """
+    if isinstance(problem.op, Conv1d):
+        problem = replace(problem, op=problem.op.as_conv2d())
     source, name = _kernel(problem)
     if problem.dtype not in DTYPES:
         raise UnsupportedError(f"the kernel {name} has no {problem.dtype}; it has {', '.join(DTYPES)}")
@@ -109,12 +120,18 @@ def _kernel(problem: Problem) -> tuple[str, str]:
     if name == "conv2d" and direction in CONV_DIRECTIONS:
         return "conv2d.cu", f"conv2d_{direction}"
     if name in FORWARD_ONLY and direction == "forward":
-        return FORWARD_ONLY[name], name
+        by_tanh = isinstance(problem.op, Gelu) and problem.op.approximate
+        return FORWARD_ONLY[name], "gelu_tanh" if by_tanh else name
     raise UnsupportedError(f"there is no kernel for {name} {direction}")
 
 
 def _matmul(problem: Problem, variant: Variant) -> tuple[int, Scalars]:
-    m, n, k, batch, trans_a, trans_b = _of(problem.op, "m", "n", "k", "batch", "trans_a", "trans_b")
+    op = problem.op
+    if not isinstance(op, Matmul):
+        raise TypeError(f"not a matrix product: {op!r}")
+    if not op.plain:
+        raise UnsupportedError(f"{problem.label}: the kernel matmul has no alpha and beta")
+    m, n, k, batch, trans_a, trans_b = _of(op, "m", "n", "k", "batch", "trans_a", "trans_b")
     scalars = m, n, k, batch, trans_a, trans_b
     if variant == "naive":
         return _ceil(batch * m * n, THREADS), scalars
@@ -165,20 +182,32 @@ def _elements(problem: Problem, variant: Variant) -> tuple[int, Scalars]:
     (n,) = _of(problem.op, "n")
     itemsize = 4 if problem.dtype == "float32" else 2
     step = THREADS if variant == "naive" else THREADS * PACK_BYTES // itemsize
-    scalars: Scalars = (n, SCALAR) if problem.op.name in {"scale", "triad"} else (n,)
-    return min(_ceil(n, step), WAVES), scalars
+    return min(_ceil(n, step), WAVES), (n, *_factor(problem.op))
+
+
+def _factor(op: Op) -> Scalars:
+    """Return what an element-wise kernel multiplies by, where it does."""
+    if isinstance(op, LeakyRelu):
+        return (op.slope,)
+    return (SCALAR,) if op.name in {"scale", "triad"} else ()
 
 
 _PLANS: dict[str, Callable[[Problem, Variant], tuple[int, Scalars]]] = {
     "add": _elements,
     "conv2d": _conv2d,
     "copy": _elements,
+    "gelu": _elements,
+    "leaky_relu": _elements,
     "log_softmax": _rows,
     "matmul": _matmul,
     "relu": _elements,
     "scale": _elements,
+    "sigmoid": _elements,
+    "silu": _elements,
     "softmax": _rows,
+    "step": _elements,
     "sum": _rows,
+    "tanh": _elements,
     "transpose": _transpose,
     "triad": _elements,
 }

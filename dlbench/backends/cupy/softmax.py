@@ -40,6 +40,22 @@ def softmax_call(dtype: str, x: Tensor, y: Tensor) -> Call:
     return call
 
 
+@implements("softmax", variant="library", directions=("backward",), dtypes=LIBRARY_DTYPES)
+def softmax_backward(problem: Problem, y: Tensor, dy: Tensor) -> Call:
+    """The products y dy, their sum, its subtraction and the product with y."""
+    dx, held = cupy.empty_like(y), cupy.empty(y.shape, wide(problem.dtype))
+    total = cupy.empty((*y.shape[:-1], 1), held.dtype)
+
+    def call() -> Tensor:
+        cupy.multiply(y, dy, out=held, dtype=held.dtype)
+        cupy.sum(held, axis=-1, keepdims=True, out=total)
+        cupy.subtract(dy, total, out=held)
+        cupy.multiply(held, y, out=dx)
+        return dx
+
+    return call
+
+
 @implements("log_softmax", variant="library", dtypes=LIBRARY_DTYPES)
 def log_softmax(problem: Problem, x: Tensor) -> Call:
     """The shifted row less the logarithm of the sum of its exponentials."""
@@ -56,6 +72,22 @@ def log_softmax(problem: Problem, x: Tensor) -> Call:
         cupy.log(total, out=total)
         cupy.subtract(shifted, total, out=y)
         return y
+
+    return call
+
+
+@implements("log_softmax", variant="library", directions=("backward",), dtypes=LIBRARY_DTYPES)
+def log_softmax_backward(problem: Problem, y: Tensor, dy: Tensor) -> Call:
+    """The sum of dy, the exponentials, their product with it and its subtraction."""
+    dx, held = cupy.empty_like(y), cupy.empty(y.shape, wide(problem.dtype))
+    total = cupy.empty((*y.shape[:-1], 1), held.dtype)
+
+    def call() -> Tensor:
+        cupy.sum(dy, axis=-1, keepdims=True, out=total, dtype=total.dtype)
+        cupy.exp(y, out=held, dtype=held.dtype)
+        cupy.multiply(held, total, out=held)
+        cupy.subtract(dy, held, out=dx)
+        return dx
 
     return call
 

@@ -1,4 +1,4 @@
-"""STREAM's kernels, relu, the transpose and copies over the link, as array operations and by kernels of one's own."""
+"""STREAM's kernels, the transpose and copies over the link, as array operations and by kernels of one's own."""
 
 from __future__ import annotations
 
@@ -46,13 +46,6 @@ def triad(problem: Problem, a: Tensor, b: Tensor) -> Call:  # noqa: ARG001 - the
     c, scalar = cupy.empty_like(a), a.dtype.type(SCALAR)
     kernel = cupy.ElementwiseKernel("T a, T b, T scalar", "T c", "c = a + scalar * b", "triad_in_one_pass")
     return lambda: kernel(a, b, scalar, c)
-
-
-@implements("relu", variant="library", dtypes=LIBRARY_DTYPES)
-def relu(problem: Problem, x: Tensor) -> Call:  # noqa: ARG001 - the tensor says it all
-    """y = max(x, 0)."""
-    y, zero = cupy.empty_like(x), x.dtype.type(0)
-    return lambda: cupy.maximum(x, zero, out=y)
 
 
 @implements("transpose", variant="library", dtypes=LIBRARY_DTYPES)
@@ -105,7 +98,6 @@ def _on_the_host(a: Tensor, *, pinned: bool) -> Tensor:
 @implements("scale", variant="naive", dtypes=KERNEL_DTYPES)
 @implements("add", variant="naive", dtypes=KERNEL_DTYPES)
 @implements("triad", variant="naive", dtypes=KERNEL_DTYPES)
-@implements("relu", variant="naive", dtypes=KERNEL_DTYPES)
 @implements("transpose", variant="naive", dtypes=KERNEL_DTYPES)
 def naive(problem: Problem, *inputs: Tensor) -> Call:
     """A thread for each element."""
@@ -116,7 +108,6 @@ def naive(problem: Problem, *inputs: Tensor) -> Call:
 @implements("scale", variant="tiled", dtypes=KERNEL_DTYPES)
 @implements("add", variant="tiled", dtypes=KERNEL_DTYPES)
 @implements("triad", variant="tiled", dtypes=KERNEL_DTYPES)
-@implements("relu", variant="tiled", dtypes=KERNEL_DTYPES)
 @implements("transpose", variant="tiled", dtypes=KERNEL_DTYPES)
 def tiled(problem: Problem, *inputs: Tensor) -> Call:
     """16 bytes for each thread; the transpose through tiles in shared memory."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ from numba import njit
 
 from dlbench.backends.backend import implements
 from dlbench.ops.conv import Conv2d
+from dlbench.ops.op import Direction
 from dlbench.ops.problem import Problem
 from dlbench.timing.clock import Call
 
@@ -84,27 +87,34 @@ def _backward_weight(x, dy, dw, stride, pad, dilation):  # type: ignore[no-untyp
     return dw
 
 
-def _call(problem: Problem, loops: Any, one: Tensor, other: Tensor) -> Call:
+LOOPS: Mapping[Direction, Any] = MappingProxyType(
+    {"forward": _forward, "backward_data": _backward_data, "backward_weight": _backward_weight}
+)
+"""The loops of each direction over two axes: `loops(input, input, output, strides, pads, dilation)`, which is returned."""
+
+
+def _call(problem: Problem, one: Tensor, other: Tensor) -> Call:
     op = problem.op
     if not isinstance(op, Conv2d):
         raise TypeError(f"not a convolution: {op!r}")
     (shape,) = op.outputs(problem.direction).values()
-    return partial(loops, one, other, np.empty(shape, one.dtype), op.strides, op.pads, op.dilation)
+    output = np.empty(shape, one.dtype)
+    return partial(LOOPS[problem.direction], one, other, output, op.strides, op.pads, op.dilation)
 
 
 @implements("conv2d", variant="naive")
 def forward(problem: Problem, x: Tensor, w: Tensor) -> Call:
     """Loops over n, k, p, q, and the sum over c, r, s."""
-    return _call(problem, _forward, x, w)
+    return _call(problem, x, w)
 
 
 @implements("conv2d", variant="naive", directions=("backward_data",))
 def backward_data(problem: Problem, dy: Tensor, w: Tensor) -> Call:
     """The forward loops, each output's gradient added to the pixels it came from."""
-    return _call(problem, _backward_data, dy, w)
+    return _call(problem, dy, w)
 
 
 @implements("conv2d", variant="naive", directions=("backward_weight",))
 def backward_weight(problem: Problem, x: Tensor, dy: Tensor) -> Call:
     """Loops over the filter's taps, and the sum over images and outputs."""
-    return _call(problem, _backward_weight, x, dy)
+    return _call(problem, x, dy)

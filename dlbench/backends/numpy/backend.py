@@ -12,25 +12,31 @@ from dlbench.backends.backend import Backend, BackendSpec, Implementation, Tenso
 from dlbench.backends.numpy import (
     SPEC,
     activation,
+    angular_loss,
     attention,
-    block,
+    classification_loss,
+    columns,
     conv,
     conv_nd,
     conv_transpose,
     differentiation,
     dropout,
     elementwise,
+    fft,
     im2col,
     indexing,
     linear,
     loss,
     matmul,
+    metric_loss,
     network,
     normalization,
     optimizer,
+    perceptron,
     pooling,
     quantized,
     recurrent,
+    recurrent_cell,
     reduction,
     reinforcement,
     softmax,
@@ -38,32 +44,39 @@ from dlbench.backends.numpy import (
     sparse,
     stream,
     tagger,
+    transformer,
     transpose,
+    winograd,
 )
 from dlbench.errors import UnsupportedError
 from dlbench.ops.dtypes import Array, poison_of
 
 _IMPLEMENTATIONS = collect(
     activation,
+    angular_loss,
     attention,
-    block,
+    perceptron,
+    classification_loss,
     conv,
     conv_nd,
     conv_transpose,
     differentiation,
     dropout,
     elementwise,
+    fft,
     im2col,
     indexing,
     linear,
     loss,
     matmul,
+    metric_loss,
     network,
     normalization,
     optimizer,
     pooling,
     quantized,
     recurrent,
+    recurrent_cell,
     reduction,
     reinforcement,
     softmax,
@@ -71,7 +84,9 @@ _IMPLEMENTATIONS = collect(
     sparse,
     stream,
     tagger,
+    transformer,
     transpose,
+    winograd,
 )
 
 
@@ -121,3 +136,12 @@ class NumpyBackend(Backend):
     def poison(self, tensor: Tensor) -> None:
         """Fill the array with NaN, or the smallest integer."""
         tensor.fill(poison_of(str(tensor.dtype)))
+
+    def laid_out(self, tensor: Tensor, layout: str) -> Tensor:
+        """Return a copy of an array of four axes whose second one, the channels, is the last in memory.
+
+        Raises UnsupportedError for another layout.
+        """
+        if layout != "NHWC" or tensor.ndim != columns.AXES:
+            raise UnsupportedError(f"numpy has no layout {layout} for {tensor.ndim} axes")
+        return columns.channels_last(tensor)

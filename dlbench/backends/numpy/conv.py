@@ -2,86 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from dlbench.backends.backend import implements
+from dlbench.backends.numpy.columns import Tensor, columns_of, empty, is_channels_last
 from dlbench.ops.conv import Conv2d
+from dlbench.ops.conv_geometry import Geometry
+from dlbench.ops.op import Direction
 from dlbench.ops.problem import Problem
 from dlbench.timing.clock import Call
 
-Tensor = np.ndarray[Any, np.dtype[Any]]
+LAYOUTS = ("NHWC",)
 
 
-class _Columns:
-    """The buffers of one convolution: the padded image and its columns, groups × (channels·r·s) × (p·q)."""
-
-    def __init__(self, op: Conv2d, dtype: np.dtype[Any]) -> None:
-        (pad, pad_w), (down, across), step = op.pads, op.strides, op.dilation
-        self._padded = np.zeros((op.c, op.h + 2 * pad, op.w + 2 * pad_w), dtype)
-        self._inner = self._padded[:, pad : pad + op.h, pad_w : pad_w + op.w]
-        self._columns = np.empty((op.c, op.r, op.s, op.p, op.q), dtype)
-        self._matrix = self._columns.reshape(op.groups, -1, op.p * op.q)
-        window = (step * (op.r - 1) + 1, step * (op.s - 1) + 1)
-        views = sliding_window_view(self._padded, window, axis=(1, 2), writeable=True)
-        views = views[:, : down * op.p : down, : across * op.q : across, ::step, ::step]
-        self._views = views.transpose(0, 3, 4, 1, 2)
-
-    def gather(self, image: Tensor) -> Tensor:
-        """Return the columns of one image, c × h × w."""
-        self._inner[...] = image
-        np.copyto(self._columns, self._views)
-        return self._matrix
-
-    def room(self, image: Tensor) -> Tensor:  # noqa: ARG002 - the columns stand apart from the image
-        """Return where the columns of an image's gradient are to be written."""
-        return self._matrix
-
-    def scatter(self, image: Tensor) -> None:
-        """Add the columns back to where they were gathered, into the image."""
-        self._padded.fill(0)
-        for row, column in np.ndindex(
-            self._columns.shape[1:3]
-        ):  # windows overlap; the pixels of one tap do not
-            self._views[:, row, column] += self._columns[:, row, column]
-        np.copyto(image, self._inner)
+def _filters(conv: Geometry, w: Tensor, *, last: bool) -> Tensor:
+    """Return a view of the filters as groups × k/groups × rows, a row as the columns have it."""
+    return (np.moveaxis(w, 1, -1) if last else w).reshape(conv.groups, conv.k // conv.groups, -1)
 
 
-class _Pixels:
-    """A 1×1 convolution of stride 1 without padding: the image is its own columns and nothing is gathered."""
-
-    def __init__(self, op: Conv2d) -> None:
-        self._shape = (op.groups, op.c // op.groups, op.h * op.w)
-
-    def gather(self, image: Tensor) -> Tensor:
-        """Return the image as columns."""
-        return image.reshape(self._shape)
-
-    def room(self, image: Tensor) -> Tensor:
-        """Return the image as columns."""
-        return image.reshape(self._shape)
-
-    def scatter(self, image: Tensor) -> None:
-        """Do nothing: the columns were written into the image."""
+def _grouped(conv: Geometry, y: Tensor) -> Tensor:
+    """Return a view of the outputs as n × groups × k/groups × places, in either order in memory."""
+    return y.reshape(conv.n, conv.groups, conv.k // conv.groups, conv.positions)
 
 
-def _parts(problem: Problem, dtype: np.dtype[Any]) -> tuple[Conv2d, _Columns | _Pixels]:
-    op = problem.op
-    if not isinstance(op, Conv2d):
-        raise TypeError(f"not a convolution: {op!r}")
-    own_columns = (op.r, op.s, op.strides, op.pads) == (1, 1, (1, 1), (0, 0))
-    return op, _Pixels(op) if own_columns else _Columns(op, dtype)
-
-
-@implements("conv2d", variant="im2col")
-def forward(problem: Problem, x: Tensor, w: Tensor) -> Call:
-    """y = w · columns of x, image by image."""
-    op, columns = _parts(problem, x.dtype)
-    filters = w.reshape(op.groups, op.k // op.groups, -1)
-    y = np.empty(op.y_shape, x.dtype)
-    grouped = y.reshape(op.n, op.groups, op.k // op.groups, -1)
+def output_call(conv: Geometry, x: Tensor, w: Tensor) -> Call:
+    """Return a call of y = w · columns of x, image by image."""
+    last = is_channels_last(x) or is_channels_last(w)
+    columns, filters = columns_of(conv, x.dtype, last=last), _filters(conv, w, last=last)
+    y = empty(conv.y_shape, x.dtype, last=last)
+    grouped = _grouped(conv, y)
 
     def call() -> Tensor:
         for image, out in zip(x, grouped, strict=True):
@@ -91,13 +43,12 @@ def forward(problem: Problem, x: Tensor, w: Tensor) -> Call:
     return call
 
 
-@implements("conv2d", variant="im2col", directions=("backward_data",))
-def backward_data(problem: Problem, dy: Tensor, w: Tensor) -> Call:
-    """dx = the columns wᵀ · dy, added back to where they came from, image by image."""
-    op, columns = _parts(problem, dy.dtype)
-    filters = w.reshape(op.groups, op.k // op.groups, -1).transpose(0, 2, 1)
-    grouped = dy.reshape(op.n, op.groups, op.k // op.groups, -1)
-    dx = np.empty(op.x_shape, dy.dtype)
+def data_gradient_call(conv: Geometry, dy: Tensor, w: Tensor) -> Call:
+    """Return a call of dx = the columns wᵀ · dy, added back to where they came from, image by image."""
+    last = is_channels_last(dy) or is_channels_last(w)
+    columns, filters = columns_of(conv, dy.dtype, last=last), _filters(conv, w, last=last).transpose(0, 2, 1)
+    grouped = _grouped(conv, dy)
+    dx = empty(conv.x_shape, dy.dtype, last=last)
 
     def call() -> Tensor:
         for gradient, out in zip(grouped, dx, strict=True):
@@ -108,13 +59,12 @@ def backward_data(problem: Problem, dy: Tensor, w: Tensor) -> Call:
     return call
 
 
-@implements("conv2d", variant="im2col", directions=("backward_weight",))
-def backward_weight(problem: Problem, x: Tensor, dy: Tensor) -> Call:
-    """dw = dy · columns of x, transposed, summed over the images."""
-    op, columns = _parts(problem, x.dtype)
-    grouped = dy.reshape(op.n, op.groups, op.k // op.groups, -1)
-    dw = np.empty(op.w_shape, x.dtype)
-    total = dw.reshape(op.groups, op.k // op.groups, -1)
+def weight_gradient_call(conv: Geometry, x: Tensor, dy: Tensor) -> Call:
+    """Return a call of dw = dy · columns of x, transposed, summed over the images."""
+    last = is_channels_last(x) or is_channels_last(dy)
+    columns, grouped = columns_of(conv, x.dtype, last=last), _grouped(conv, dy)
+    dw = empty(conv.w_shape, x.dtype, last=last)
+    total = _filters(conv, dw, last=last)
     piece = np.empty_like(total)
 
     def call() -> Tensor:
@@ -125,3 +75,34 @@ def backward_weight(problem: Problem, x: Tensor, dy: Tensor) -> Call:
         return dw
 
     return call
+
+
+CALLS: Mapping[Direction, Callable[[Geometry, Tensor, Tensor], Call]] = MappingProxyType(
+    {"forward": output_call, "backward_data": data_gradient_call, "backward_weight": weight_gradient_call}
+)
+"""How each direction is computed over any number of axes, of the inputs in the order of the op's."""
+
+
+def _geometry(problem: Problem) -> Geometry:
+    op = problem.op
+    if not isinstance(op, Conv2d):
+        raise TypeError(f"not a convolution: {op!r}")
+    return op.geometry
+
+
+@implements("conv2d", variant="im2col", layouts=LAYOUTS)
+def forward(problem: Problem, x: Tensor, w: Tensor) -> Call:
+    """y = w · columns of x, image by image."""
+    return output_call(_geometry(problem), x, w)
+
+
+@implements("conv2d", variant="im2col", directions=("backward_data",), layouts=LAYOUTS)
+def backward_data(problem: Problem, dy: Tensor, w: Tensor) -> Call:
+    """dx = the columns wᵀ · dy, added back to where they came from, image by image."""
+    return data_gradient_call(_geometry(problem), dy, w)
+
+
+@implements("conv2d", variant="im2col", directions=("backward_weight",), layouts=LAYOUTS)
+def backward_weight(problem: Problem, x: Tensor, dy: Tensor) -> Call:
+    """dw = dy · columns of x, transposed, summed over the images."""
+    return weight_gradient_call(_geometry(problem), x, dy)

@@ -1,4 +1,4 @@
-"""Functions of single elements as array expressions."""
+"""Arithmetic on single elements as array expressions."""
 
 from __future__ import annotations
 
@@ -14,8 +14,36 @@ Tensor = np.ndarray[Any, np.dtype[Any]]
 DTYPES = ("float32", "float64", "float16")
 
 
-@implements("relu", variant="native", dtypes=DTYPES)
-def relu(problem: Problem, x: Tensor) -> Call:  # noqa: ARG001 - the tensor says it all
-    """numpy.maximum of x and 0."""
-    y, zero = np.empty_like(x), x.dtype.type(0)
-    return lambda: np.maximum(x, zero, out=y)
+@implements("multiply", variant="native", dtypes=DTYPES)
+def multiply(problem: Problem, a: Tensor, b: Tensor) -> Call:  # noqa: ARG001 - the tensors say it all
+    """numpy.multiply."""
+    y = np.empty_like(a)
+    return lambda: np.multiply(a, b, out=y)
+
+
+@implements("divide", variant="native", dtypes=DTYPES)
+def divide(problem: Problem, a: Tensor, b: Tensor) -> Call:  # noqa: ARG001 - the tensors say it all
+    """numpy.divide."""
+    y = np.empty_like(a)
+    return lambda: np.divide(a, b, out=y)
+
+
+@implements("exp", variant="native", dtypes=DTYPES)
+def exp(problem: Problem, x: Tensor) -> Call:  # noqa: ARG001 - the tensor says it all
+    """numpy.exp."""
+    y = np.empty_like(x)
+    return lambda: np.exp(x, out=y)
+
+
+@implements("sqrt", variant="native", dtypes=DTYPES)
+def sqrt(problem: Problem, x: Tensor) -> Call:  # noqa: ARG001 - the tensor says it all
+    """numpy.sqrt."""
+    y = np.empty_like(x)
+    return lambda: np.sqrt(x, out=y)
+
+
+@implements("bias_add", variant="native", dtypes=DTYPES)
+def bias_add(problem: Problem, x: Tensor, b: Tensor) -> Call:  # noqa: ARG001 - the tensors say it all
+    """numpy.add, which spreads b over the rows."""
+    y = np.empty_like(x)
+    return lambda: np.add(x, b, out=y)

@@ -16,8 +16,9 @@ from dlbench.backends.torch import (
     SPEC,
     absence,
     activation,
+    angular_loss,
     attention,
-    block,
+    classification_loss,
     conv,
     conv_nd,
     conv_transpose,
@@ -26,25 +27,31 @@ from dlbench.backends.torch import (
     elementwise,
     facts,
     faults,
+    fft,
     im2col,
     indexing,
     linear,
     loss,
     matmul,
+    metric_loss,
     network,
     normalization,
     optimizer,
+    perceptron,
     pooling,
     quantized,
     recurrent,
+    recurrent_cell,
     reduction,
     reinforcement,
+    sdpa,
     softmax,
     sorting,
     sparse,
     stream,
     tagger,
     transfer,
+    transformer,
     transpose,
 )
 from dlbench.backends.torch.compiled import with_compiled
@@ -57,25 +64,30 @@ from dlbench.timing.event_clock import EventClock
 
 _COMPUTED = collect(
     activation,
+    angular_loss,
     attention,
-    block,
+    perceptron,
+    classification_loss,
     conv,
     conv_nd,
     conv_transpose,
     differentiation,
     dropout,
     elementwise,
+    fft,
     im2col,
     indexing,
     linear,
     loss,
     matmul,
+    metric_loss,
     network,
     normalization,
     optimizer,
     pooling,
     quantized,
     recurrent,
+    recurrent_cell,
     reduction,
     reinforcement,
     softmax,
@@ -83,6 +95,7 @@ _COMPUTED = collect(
     sparse,
     stream,
     tagger,
+    transformer,
     transpose,
 )
 _IMPLEMENTATIONS = (*with_compiled(_COMPUTED), *collect(transfer))
@@ -324,7 +337,10 @@ class TorchBackend(Backend):
         Raises UnsupportedError for what the device does not have.
         """
         self._refuse(self._no_tf32(dtype) or self._no_double(dtype) or self._no_native(variant))
-        with switched(native=variant == "native", tf32=dtype == "tf32", benchmark=CUDNN_BENCHMARK in flags):
+        with (
+            switched(native=variant == "native", tf32=dtype == "tf32", benchmark=CUDNN_BENCHMARK in flags),
+            sdpa.only(variant),
+        ):
             yield
 
     def _refuse(self, reason: str) -> None:

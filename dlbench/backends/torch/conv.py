@@ -9,6 +9,7 @@ from torch.nn.functional import conv2d
 
 from dlbench.backends.backend import implements
 from dlbench.ops.conv import Conv2d
+from dlbench.ops.conv_geometry import Geometry
 from dlbench.ops.op import Shape
 from dlbench.ops.problem import Problem
 from dlbench.timing.clock import Call
@@ -68,14 +69,33 @@ def channels_last(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _gradient(problem: Problem, dy: torch.Tensor, x: torch.Tensor, w: torch.Tensor, wanted: int) -> Call:
-    op = _op(problem)
-    steps, pads, groups = op.strides, op.pads, op.groups
-    dilation = (op.dilation, op.dilation)
+    return gradient_call(_op(problem).geometry, dy, x, w, wanted)
+
+
+def gradient_call(
+    conv: Geometry,
+    dy: torch.Tensor,
+    x: torch.Tensor,
+    w: torch.Tensor,
+    wanted: int,
+    *,
+    transposed: bool = False,
+    output_pad: int = 0,
+) -> Call:
+    """Return a call of the gradient of a convolution, over any number of axes, by its input (`wanted` 0) or its filter
+    (1).
+
+    Of x and w, the one that is wanted gives only its shape. The geometry of a transposed one is that of the convolution
+    which it is the gradient of.
+    """
+    axes = len(conv.window)
+    dilation, output_pads = (conv.dilation,) * axes, (output_pad,) * axes
+    steps, pads, groups = conv.strides, conv.pads, conv.groups
     mask = (wanted == 0, wanted == 1, False)
     backward = torch.ops.aten.convolution_backward
 
     def call() -> torch.Tensor:
-        gradients = backward(dy, x, w, None, steps, pads, dilation, False, (0, 0), groups, mask)
+        gradients = backward(dy, x, w, None, steps, pads, dilation, transposed, output_pads, groups, mask)
         gradient: torch.Tensor = gradients[wanted]
         return gradient
 

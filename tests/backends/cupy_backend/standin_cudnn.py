@@ -226,6 +226,14 @@ def _computed(kind: str, given: dict[str, Any], dim: list[int]) -> Any:
 
 def _attended(q: Any, k: Any, v: Any, attn_scale: float, use_causal_mask: bool) -> Any:
     batch, heads, seq_q, dim = q.shape
-    op = Attention(batch=batch, heads=heads, seq_q=seq_q, seq_k=k.shape[2], dim=dim, causal=use_causal_mask)
+    op = Attention(
+        batch=batch,
+        heads=heads,
+        kv_heads=k.shape[1],
+        seq_q=seq_q,
+        seq_k=k.shape[2],
+        dim=dim,
+        causal=use_causal_mask,
+    )
     assert math.isclose(attn_scale, op.scale)
     return op.reference("forward", {"q": q, "k": k, "v": v})["o"]

@@ -14,6 +14,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
+from scipy.special import erf
 
 LEAD = 512
 """cupy's pools align every block to so many bytes."""
@@ -146,11 +147,13 @@ def make(card: Card) -> dict[str, ModuleType]:
         uint8=np.uint8,
         empty=empty,
         empty_like=lambda array: empty(array.shape, array.dtype),
+        lib=SimpleNamespace(stride_tricks=np.lib.stride_tricks),
         zeros=lambda shape, dtype: device_array(np.zeros(shape, dtype)),
         ones=lambda shape, dtype: device_array(np.ones(shape, dtype)),
         asarray=lambda values: device_array(values.copy()),
         asnumpy=lambda array: np.array(array),
         ElementwiseKernel=ElementwiseKernel,
+        random=SimpleNamespace(default_rng=np.random.default_rng),
         RawModule=lambda **given: RawModule(card, **given),
         RawKernel=lambda code, name, options=(): RawKernel(card, code, name, options),
         get_default_memory_pool=lambda: SimpleNamespace(
@@ -172,6 +175,18 @@ def make(card: Card) -> dict[str, ModuleType]:
         "maximum",
         "copyto",
         "triu",
+        "greater_equal",
+        "not_equal",
+        "tanh",
+        "minimum",
+        "sqrt",
+        "power",
+        "mean",
+        "argmax",
+        "argsort",
+        "arange",
+        "take",
+        "concatenate",
     ):
         setattr(module, name, getattr(np, name))
     module.cuda = cuda_of(card)  # type: ignore[attr-defined]
@@ -189,6 +204,9 @@ def _rounded(size: int) -> int:
     return -(-size // LEAD) * LEAD
 
 
+C_FUNCTIONS = {"erf": erf, "exp": np.exp, "fabs": np.abs, "tanh": np.tanh}
+
+
 class ElementwiseKernel:
     """Evaluates the one expression that the backend has in it, which is Python's as well as C's."""
 
@@ -202,7 +220,7 @@ class ElementwiseKernel:
     def __call__(self, *arguments: Any) -> Any:
         *inputs, output = arguments
         values = dict(zip(self._names, inputs, strict=True))
-        output[...] = eval(self._expression, {}, values)  # the test's own text
+        output[...] = eval(self._expression, C_FUNCTIONS, values)  # the backend's own text
         return output
 
 
@@ -341,6 +359,7 @@ def cuda_of(card: Card) -> Any:  # noqa: C901 - a namespace of small classes
         CUDA_R_32F=0,
         CUDA_R_64F=1,
         CUDA_R_16F=2,
+        CUDA_R_8I=3,
         cudaDevAttrL2CacheSize=38,
         hostAllocMapped=2,
         getDeviceCount=ask(lambda: card.count),
@@ -372,7 +391,8 @@ def cuda_of(card: Card) -> Any:  # noqa: C901 - a namespace of small classes
 
 def cublas_of(card: Card) -> ModuleType:
     """cuBLAS's product: matrices by columns, sums in the compute type."""
-    kinds: dict[int, Any] = {0: np.float32, 1: np.float64, 2: np.float16}
+    kinds: dict[int, Any] = {0: np.float32, 1: np.float64, 2: np.float16, 3: np.int8, 10: np.int32}
+    computed: dict[int, Any] = {70: (np.float64, ctypes.c_double), 72: (np.int32, ctypes.c_int)}
 
     def matrix(address: int, kind: int, ld: int, rows: int, columns: int) -> Any:
         assert ld >= rows
@@ -393,12 +413,14 @@ def cublas_of(card: Card) -> ModuleType:
         beta: int, c: int, c_kind: int, ldc: int, compute: int, algorithm: int,
     ) -> None:  # fmt: skip
         assert (handle, algorithm) == (99, -1)
-        wide: Any = np.float64 if compute == 70 else np.float32
-        scalar = ctypes.c_double if compute == 70 else ctypes.c_float
-        assert scalar.from_address(beta).value == 0
+        wide, scalar = computed.get(compute, (np.float32, ctypes.c_float))
+        assert c_kind == (10 if compute == 72 else a_kind)
+        assert compute != 72 or lda % 4 == ldb % 4 == 0
         left = operand(a, a_kind, lda, op_a, m, k).astype(wide)
         right = operand(b, b_kind, ldb, op_b, k, n).astype(wide)
-        matrix(c, c_kind, ldc, m, n)[...] = scalar.from_address(alpha).value * (left @ right)
+        result, factor = matrix(c, c_kind, ldc, m, n), scalar.from_address(beta).value
+        before = factor * result.astype(wide) if factor else 0
+        result[...] = scalar.from_address(alpha).value * (left @ right) + before
         card.products.append((m, n, k, compute))
 
     def gemm_strided_batched_ex(
@@ -421,6 +443,7 @@ def cublas_of(card: Card) -> ModuleType:
         CUBLAS_GEMM_DEFAULT=-1,
         CUBLAS_COMPUTE_32F=68,
         CUBLAS_COMPUTE_64F=70,
+        CUBLAS_COMPUTE_32I=72,
         CUBLAS_COMPUTE_32F_FAST_TF32=77,
         gemmEx=gemm_ex,
         gemmStridedBatchedEx=gemm_strided_batched_ex,

@@ -1,4 +1,4 @@
-// STREAM's kernels and relu: one element of c from those of a and b at the same place.
+// STREAM's kernels and activation functions: one element of c from those of a and b at the same place.
 #include "number.cuh"
 
 __device__ inline float copy_of(float a, float, float) { return a; }
@@ -6,6 +6,15 @@ __device__ inline float scale_of(float a, float, float scalar) { return scalar *
 __device__ inline float add_of(float a, float b, float) { return a + b; }
 __device__ inline float triad_of(float a, float b, float scalar) { return a + scalar * b; }
 __device__ inline float relu_of(float a, float, float) { return a < 0.0f ? 0.0f : a; }  // NaN stays NaN
+__device__ inline float leaky_relu_of(float a, float, float slope) { return a < 0.0f ? slope * a : a; }
+__device__ inline float step_of(float a, float, float) { return a > 0.0f ? 1.0f : 0.0f; }
+__device__ inline float sigmoid_of(float a, float, float) { return 1.0f / (1.0f + expf(-a)); }
+__device__ inline float tanh_of(float a, float, float) { return tanhf(a); }
+__device__ inline float silu_of(float a, float, float) { return a / (1.0f + expf(-a)); }
+__device__ inline float gelu_of(float a, float, float) { return 0.5f * a * (1.0f + erff(0.70710678f * a)); }
+__device__ inline float gelu_tanh_of(float a, float, float) {
+    return 0.5f * a * (1.0f + tanhf(0.79788456f * (a + 0.044715f * a * a * a)));  // sqrt(2/pi)
+}
 
 // The threads of the grid take the elements in turn. An op without a second operand passes its first for it.
 template <typename Op>
@@ -70,4 +79,53 @@ extern "C" __global__ void relu_naive(const T *__restrict__ a, T *__restrict__ c
 }
 extern "C" __global__ void relu_tiled(const T *__restrict__ a, T *__restrict__ c, long long n) {
     by_16_bytes(a, a, c, n, 0.0f, relu_of);
+}
+
+extern "C" __global__ void leaky_relu_naive(const T *__restrict__ a, T *__restrict__ c, long long n, float scalar) {
+    one_by_one(a, a, c, 0, n, scalar, leaky_relu_of);
+}
+extern "C" __global__ void leaky_relu_tiled(const T *__restrict__ a, T *__restrict__ c, long long n, float scalar) {
+    by_16_bytes(a, a, c, n, scalar, leaky_relu_of);
+}
+
+extern "C" __global__ void step_naive(const T *__restrict__ a, T *__restrict__ c, long long n) {
+    one_by_one(a, a, c, 0, n, 0.0f, step_of);
+}
+extern "C" __global__ void step_tiled(const T *__restrict__ a, T *__restrict__ c, long long n) {
+    by_16_bytes(a, a, c, n, 0.0f, step_of);
+}
+
+extern "C" __global__ void sigmoid_naive(const T *__restrict__ a, T *__restrict__ c, long long n) {
+    one_by_one(a, a, c, 0, n, 0.0f, sigmoid_of);
+}
+extern "C" __global__ void sigmoid_tiled(const T *__restrict__ a, T *__restrict__ c, long long n) {
+    by_16_bytes(a, a, c, n, 0.0f, sigmoid_of);
+}
+
+extern "C" __global__ void tanh_naive(const T *__restrict__ a, T *__restrict__ c, long long n) {
+    one_by_one(a, a, c, 0, n, 0.0f, tanh_of);
+}
+extern "C" __global__ void tanh_tiled(const T *__restrict__ a, T *__restrict__ c, long long n) {
+    by_16_bytes(a, a, c, n, 0.0f, tanh_of);
+}
+
+extern "C" __global__ void silu_naive(const T *__restrict__ a, T *__restrict__ c, long long n) {
+    one_by_one(a, a, c, 0, n, 0.0f, silu_of);
+}
+extern "C" __global__ void silu_tiled(const T *__restrict__ a, T *__restrict__ c, long long n) {
+    by_16_bytes(a, a, c, n, 0.0f, silu_of);
+}
+
+extern "C" __global__ void gelu_naive(const T *__restrict__ a, T *__restrict__ c, long long n) {
+    one_by_one(a, a, c, 0, n, 0.0f, gelu_of);
+}
+extern "C" __global__ void gelu_tiled(const T *__restrict__ a, T *__restrict__ c, long long n) {
+    by_16_bytes(a, a, c, n, 0.0f, gelu_of);
+}
+
+extern "C" __global__ void gelu_tanh_naive(const T *__restrict__ a, T *__restrict__ c, long long n) {
+    one_by_one(a, a, c, 0, n, 0.0f, gelu_tanh_of);
+}
+extern "C" __global__ void gelu_tanh_tiled(const T *__restrict__ a, T *__restrict__ c, long long n) {
+    by_16_bytes(a, a, c, n, 0.0f, gelu_tanh_of);
 }

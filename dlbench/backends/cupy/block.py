@@ -1,1 +1,0 @@
-"""Blocks of networks as array operations on a GPU."""

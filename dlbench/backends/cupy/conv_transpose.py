@@ -1,1 +1,0 @@
-"""Transposed convolutions as array operations on a GPU."""

@@ -1,1 +1,0 @@
-"""Whole networks as array operations on a GPU."""

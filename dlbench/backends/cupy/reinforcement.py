@@ -1,1 +1,0 @@
-"""The DQN's learning step as array operations on a GPU."""

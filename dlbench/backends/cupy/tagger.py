@@ -1,1 +1,0 @@
-"""The LSTM tagger as array operations on a GPU."""

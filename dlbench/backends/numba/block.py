@@ -1,1 +1,0 @@
-"""Blocks of networks as loops on one core."""

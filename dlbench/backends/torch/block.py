@@ -1,1 +1,0 @@
-"""Blocks of networks through torch."""
