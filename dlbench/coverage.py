@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from dlbench.backends.backend import Implementation
 from dlbench.backends.catalogue import backends
@@ -13,12 +13,12 @@ MISSING = "not installed"
 Row = dict[str, str]
 
 
-def coverage() -> list[Row]:
-    """Return a row for each op and direction, with the variants of each backend, empty where it has none.
+def coverage(only: Collection[str] = ()) -> list[Row]:
+    """Return a row for each op and direction, with the variants of each backend, or of those named, empty where it has none.
 
     Every framework that is installed is imported for it; none needs a device.
     """
-    specs = backends()
+    specs = {name: spec for name, spec in backends().items() if name in only or not only}
     there = {name: _implementations(name) for name in specs}
     return [
         {"op": name, "direction": direction}

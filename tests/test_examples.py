@@ -53,6 +53,7 @@ def all_measured(table: pd.DataFrame, *variants: str) -> None:
     assert set(table["backend"] + ":" + table["variant"]) == set(variants)
 
 
+@pytest.mark.slow
 def test_the_cost_of_a_loop_is_measured(tmp_path: Path) -> None:
     table = measured(EXAMPLES / "loops.py", "--filter", "empty|paused|n=8$", folder=tmp_path)
     all_measured(table, "python:loops")
@@ -195,6 +196,7 @@ def test_the_manual_shows_files_and_commands(manual: Path) -> None:
     assert len(commands()) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", commands())
 def test_a_command_of_the_manual_measures_every_row(manual: Path, command: str) -> None:
     name, *arguments = shlex.split(command)

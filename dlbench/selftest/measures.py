@@ -20,6 +20,7 @@ from dlbench.errors import UnsupportedError
 from dlbench.ops.attention import Attention
 from dlbench.ops.catalogue import ops
 from dlbench.ops.conv import Conv2d
+from dlbench.ops.differentiation import NetworkGradient
 from dlbench.ops.dtypes import Array
 from dlbench.ops.matmul import Matmul
 from dlbench.ops.op import Distribution, Op
@@ -63,6 +64,7 @@ RAGGED: Mapping[str, tuple[Op, ...]] = MappingProxyType(
             Attention(batch=2, heads=3, seq_q=17, seq_k=23, dim=8),
             Attention(heads=2, seq_q=33, seq_k=33, dim=64, causal=True),
         ),
+        "network_gradient": (NetworkGradient(width=5, batch=7),),
         "nms": (Nms(n=129),),
     }
 )
