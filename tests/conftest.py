@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from hypothesis import settings
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "plugin")]
 
+# Tests that run side by side share the cores: an OpenMP thread that spins while it waits takes one from its neighbour.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # No deadlines: how long an example takes says how busy the machine is.
 settings.register_profile("dlbench", deadline=None)
