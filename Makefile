@@ -55,7 +55,7 @@ lock: ## pin anew what pyproject.toml asks for (torch stays as pinned)
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet "$$(grep '^torch==' requirements.lock)"
 	.venv-lock/bin/pip install --quiet --editable '.[dev]'
-	.venv-lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//; /^dlbench/d; s/^\(nvidia-cuda-[a-z]*\)==.*/\1>=13.0,<14/' > requirements.lock
+	.venv-lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//; /^dlbench/d; s/^\(nvidia-cuda-[a-z]*\)==.*/\1>=13.0,<14/; '"s/^triton==.*/& ; platform_system == 'Linux' and python_version < '3.15'/" > requirements.lock
 	rm -rf .venv-lock
 
 clean: ## remove what make built

@@ -15,8 +15,12 @@ LAYOUT = IMPLEMENTATION.index("layout")
 TYPES: Mapping[str, str] = {
     **dict.fromkeys((*SHARED, *IMPLEMENTATION), "string"),
     **dict.fromkeys(("layers", "problems", "missing"), "Int64"),
-    **dict.fromkeys(("time_us", "gflops", "speedup"), "float64"),
+    **dict.fromkeys(("time_us", "gflops", "speedup", "whole_us"), "float64"),
 }
+NETWORK = "network"
+"""The op that computes a whole network; its `model` has the name of the suite that holds the network's layers."""
+IMAGES = "NCHW"
+"""How a whole network's images lie: it has no choice of layouts, where its convolutions have one."""
 
 
 def totals(frame: pd.DataFrame) -> pd.DataFrame:
@@ -26,20 +30,48 @@ def totals(frame: pd.DataFrame) -> pd.DataFrame:
     distinct ones without a time; with any missing there is no `time_us`, since a sum over a part would pose
     as the whole. `setting` names the parameters that one layer was measured with more than one value of, such
     as "n=8". `speedup` is the baseline's total over this one: on the same device, else on the only one that
-    has the baseline.
+    has the baseline. `whole_us` is the time of the network as one call, where this implementation has a row of it
+    in the run.
     """
     layers = frame[frame["suite"] != ""]
     layers = layers.assign(
         setting=_settings(layers), identity=layers["layer"].where(layers["layer"] != "", layers["problem"])
     )
+    wholes = _wholes(frame[frame["op"] == NETWORK])
     rows = [
-        row
+        row | {"whole_us": _whole(wholes, _batch(network), row)}
         for shared, network in layers.groupby(list(SHARED), sort=False)
         for row in _network(dict(zip(SHARED, cast(tuple[Any, ...], shared), strict=True)), network)
     ]
     return pd.DataFrame(
         {name: pd.Series([row[name] for row in rows], dtype=kind) for name, kind in TYPES.items()}
     )
+
+
+def _wholes(networks: pd.DataFrame) -> dict[tuple[Any, ...], float]:
+    """Return the times of the networks of their own size, by the batch, the model and what else a total is for."""
+    wholes = {}
+    for row in networks.to_dict("records"):
+        params = json.loads(row["params"])
+        if params.get("size") is None and params.get("divisor", 1) == 1:
+            place = _place({**row, "suite": params.get("model"), "layout": row["layout"] or IMAGES})
+            wholes[params.get("n"), *place] = float(row["time_us"])
+    return wholes
+
+
+def _whole(wholes: Mapping[tuple[Any, ...], float], batch: int | None, total: Mapping[str, Any]) -> float:
+    """Return the time of the network that a total is of, NaN where there is none."""
+    return wholes.get((batch, *_place({**total, "layout": total["layout"] or IMAGES})), float("nan"))
+
+
+def _place(row: Mapping[Any, Any]) -> tuple[str, ...]:
+    return tuple(str(row[name]) for name in (*SHARED, *IMPLEMENTATION) if name != "setting")
+
+
+def _batch(network: pd.DataFrame) -> int | None:
+    """Return the batch that the layers of a network share, None where they have none or several."""
+    batches = {json.loads(params).get("n") for params in network["params"]}
+    return batches.pop() if len(batches) == 1 else None
 
 
 def _settings(layers: pd.DataFrame) -> list[str]:

@@ -178,8 +178,15 @@ def _network_lines(network: Sequence[dict[str, Any]]) -> list[Text]:
             parts.append(f"{rate(row['gflops']):>6} GFLOP/s")
         if row["speedup"] is not None:
             parts.append(f"{significant(row['speedup']):>6}×")
+        if row["whole_us"] is not None:
+            parts.append(_beside_whole(row))
         lines.append(Text("  ".join(parts), style="bold" if fastest else ""))
     return lines
+
+
+def _beside_whole(row: dict[str, Any]) -> str:
+    """Return how the sum over the layers stands to the network as one call."""
+    return f"{row['time_us'] / row['whole_us']:.0%} of the network's own {time({'time_us': row['whole_us']})}"
 
 
 def _print(console: Console, text: Text) -> None:

@@ -52,7 +52,7 @@ def _advice(run: Run, table: Sequence[Row]) -> list[str]:
     verdicts = Counter(row["verdict"] for row in table)
     lines = []
     if not run.finished:
-        lines.append("The run is unfinished: `dlbench run CONFIG --resume` goes on.")
+        lines.append("The run has not ended: if it was stopped, `dlbench run CONFIG --resume` goes on.")
     elif verdicts["unconverged"] > MANY * len(table):
         lines.append(
             f"{verdicts['unconverged']} of {len(table)} intervals are wider than asked: "

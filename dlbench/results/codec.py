@@ -106,4 +106,4 @@ def provisional_verdict(visits: tuple[Visit, ...]) -> tuple[Verdict, str]:
     if visits and visits[-1].verdict in FAILURES:
         return visits[-1].verdict, visits[-1].reason
     rounds = sum(1 for visit in visits if visit.samples)
-    return "unconverged", f"the run was interrupted after {rounds} round{'' if rounds == 1 else 's'}"
+    return "unconverged", f"the run has not ended, {rounds} round{'' if rounds == 1 else 's'} so far"

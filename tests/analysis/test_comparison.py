@@ -264,9 +264,9 @@ class TestFailures:
         assert found["reason"] == "B: incorrect: wrong in round 7"
 
     def test_one_that_was_not_reached_says_so(self) -> None:
-        skipped = Measurement(NAIVE, (), "unconverged", "the run was interrupted after 0 rounds")
+        skipped = Measurement(NAIVE, (), "unconverged", "the run has not ended, 0 rounds so far")
         comparison = compared(named("a", [taken(NAIVE, 1e-3)]), replace(named("b", [skipped]), finished=""))
-        assert row(comparison)["reason"] == "B: unconverged: the run was interrupted after 0 rounds"
+        assert row(comparison)["reason"] == "B: unconverged: the run has not ended, 0 rounds so far"
         assert comparison.notes == ("b is unfinished",)
 
 

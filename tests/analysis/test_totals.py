@@ -154,3 +154,60 @@ def test_ops_without_operations_add_time_but_no_flops() -> None:
 def test_a_network_without_a_single_layer_has_no_total() -> None:
     (found,) = _totals([measured(record(suite="s", layer="conv1", count=0), 1e-3)])
     assert (found["layers"], found["time_us"], found["gflops"]) == (0, None, None)
+
+
+def _whole(implementation: str, seconds: float, **changes: Any) -> Measurement:
+    params = {"model": "net", "n": 1, "size": None, "divisor": 1}
+    params |= {name: changes.pop(name) for name in list(changes) if name in params}
+    case = record(implementation, op="network", params=json.dumps(params, sort_keys=True), **changes)
+    return measured(case, seconds)
+
+
+def test_a_total_stands_beside_the_network_as_one_call() -> None:
+    layers = _network(naive=(10e-3, 20e-3), library=(1e-3, 3e-3))
+    wholes = [_whole("numba:naive", 75e-3), _whole("torch:library", 12e-3)]
+    naive, library = _totals([*layers, *wholes])
+    assert (naive["whole_us"], library["whole_us"]) == (pytest.approx(75_000), pytest.approx(12_000))
+    assert (naive["layers"], naive["time_us"]) == (4, pytest.approx(70_000))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"model": "other"},
+        {"n": 8},
+        {"size": 64},
+        {"divisor": 2},
+        {"dtype": "float64"},
+        {"cache": "cold"},
+        {"device": "cuda:0"},
+    ],
+    ids=str,
+)
+def test_a_network_of_another_kind_is_not_the_whole_of_the_layers(other: dict[str, Any]) -> None:
+    _, library = _totals(
+        [*_network(naive=(10e-3, 20e-3), library=(1e-3, 3e-3)), _whole("torch:library", 12e-3, **other)]
+    )
+    assert library["whole_us"] is None
+
+
+@pytest.mark.parametrize(("layout", "whole"), [("NCHW", 12_000), ("NHWC", None)])
+def test_a_network_has_its_images_in_the_convolutions_own_layout(layout: str, whole: float | None) -> None:
+    layers = [
+        measured(_layer("torch:library", "conv1", layout=layout), 1e-3),
+        measured(
+            _layer("torch:library", "conv2", layout=""), 3e-3
+        ),  # as a fully connected layer has no layouts
+    ]
+    (total,) = _totals([*layers, _whole("torch:library", 12e-3)])
+    assert (total["layout"], total["missing"]) == (layout, 0)
+    assert total["whole_us"] == (whole if whole is None else pytest.approx(whole))
+
+
+def test_layers_of_several_batches_have_no_whole() -> None:
+    layers = [
+        measured(_layer("torch:library", "conv1", n=1), 1e-3),
+        measured(_layer("torch:library", "conv2", n=8), 1e-3),
+    ]
+    (total,) = _totals([*layers, _whole("torch:library", 3e-3)])
+    assert total["whole_us"] is None

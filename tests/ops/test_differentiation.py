@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from dlbench.backends import numpy, torch
+from dlbench.backends import numba, numpy, torch
 from dlbench.backends.backend import Backend, tensors_of
 from dlbench.ops.differentiation import NetworkGradient
 from dlbench.ops.dtypes import Array
@@ -37,6 +37,7 @@ Given = Mapping[str, Array]
 MODES = [
     *((torch.SPEC.name, mode) for mode in ("library", "vjp", "jvp", "jacfwd", "finite_differences")),
     *((numpy.SPEC.name, mode) for mode in ("vjp", "jvp", "finite_differences")),
+    *((numba.SPEC.name, mode) for mode in ("naive", "jvp", "finite_differences")),
 ]
 
 
@@ -180,7 +181,7 @@ def test_a_gate_forgotten_on_the_way_back_and_a_sum_over_the_batch_are_caught(
 
 @cache
 def backend_of(name: str) -> Backend:
-    return {"torch": torch.SPEC, "numpy": numpy.SPEC}[name].load()("cpu", 1)
+    return {"torch": torch.SPEC, "numpy": numpy.SPEC, "numba": numba.SPEC}[name].load()("cpu", 1)
 
 
 def on_host(backend: Backend, some: Any) -> list[Array]:

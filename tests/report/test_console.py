@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 
 import pytest
@@ -202,6 +203,18 @@ class TestTotals:
         assert lines[start + 3] == "  torch:library  no total: 1 of 4 distinct layers have no time"
         assert lines[start + 2].startswith("  numpy:im2col")
 
+    def test_the_network_as_one_call_stands_beside_the_sum_of_its_layers(self) -> None:
+        run = _network(4)
+        n = json.loads(run.measurements[0].case.params).get("n")
+        params = json.dumps({"model": "resnet50", "n": n, "size": None, "divisor": 1})
+        case = record("torch:library", op="network", params=params)
+        lines = _printed(replace(run, measurements=(measured(case, 152e-3), *run.measurements)))
+        start = lines.index("All 10 layers of resnet50 in this run, 4 distinct · float32 · forward · hot")
+        assert [line.rstrip() for line in lines[start + 2 : start + 4]] == [
+            "  numpy:im2col    369 ms    54.2 GFLOP/s    16.3×",
+            "▸ torch:library   137 ms     146 GFLOP/s    43.9×  90% of the network's own 152 ms",
+        ]
+
     def test_problems_of_no_suite_have_none(self) -> None:
         assert not [line for line in _printed(run_of([measured(NAIVE, 1e-3)])) if line.startswith("All ")]
 
@@ -230,7 +243,10 @@ class TestFooter:
 
     def test_an_unfinished_run_can_be_resumed(self) -> None:
         run = run_of([measured(NAIVE, 1e-3)], finished="")
-        assert "The run is unfinished: `dlbench run CONFIG --resume` goes on." in self._footer(run)
+        assert (
+            "The run has not ended: if it was stopped, `dlbench run CONFIG --resume` goes on."
+            in self._footer(run)
+        )
 
     def test_unknown_peaks_can_be_measured(self) -> None:
         run = run_of([measured(NAIVE, 1e-3)])

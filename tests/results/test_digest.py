@@ -171,10 +171,10 @@ def test_cases_of_an_unfinished_run_are_unconverged_or_failed_as_their_last_visi
     store.add_visit("a-1", cases[2].key, steady(1e-3, 2), 1.0)
     found = store.digest()
     assert _rows(found.cases[["verdict", "reason"]]) == [
-        ("unconverged", "the run was interrupted after 1 round"),
+        ("unconverged", "the run has not ended, 1 round so far"),
         ("timeout", "60 s"),
-        ("unconverged", "the run was interrupted after 1 round"),
-        ("unconverged", "the run was interrupted after 0 rounds"),
+        ("unconverged", "the run has not ended, 1 round so far"),
+        ("unconverged", "the run has not ended, 0 rounds so far"),
     ]
     _assert_equal(found, digest_of(store.load()))
 

@@ -86,8 +86,8 @@ def test_a_case_without_a_verdict_was_interrupted_after_its_rounds(store: Store)
     store.add_visit("a-1", A.key, steady(1e-3, 2), 1.0)
     run = store.load("a-1")
     assert [(m.verdict, m.reason) for m in run.measurements] == [
-        ("unconverged", "the run was interrupted after 2 rounds"),
-        ("unconverged", "the run was interrupted after 0 rounds"),
+        ("unconverged", "the run has not ended, 2 rounds so far"),
+        ("unconverged", "the run has not ended, 0 rounds so far"),
     ]
 
 
@@ -103,7 +103,7 @@ def test_a_visit_makes_the_verdict_over_the_earlier_visits_void(store: Store) ->
     _begin(store)
     store.set_verdicts("a-1", {A.key: ("unconverged", "the budget ran out")})
     store.add_visit("a-1", A.key, steady(1e-3), 1.0)
-    assert store.load("a-1").measurements[0].reason == "the run was interrupted after 1 round"
+    assert store.load("a-1").measurements[0].reason == "the run has not ended, 1 round so far"
 
 
 def test_a_text_that_no_database_keeps_is_kept_with_replacement_characters(store: Store) -> None:

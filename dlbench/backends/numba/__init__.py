@@ -8,5 +8,9 @@ SPEC = BackendSpec(
     factory="NumbaBackend",
     requires="numba",
     install="pip install numba",
-    variants={"naive": "the textbook loop nest on one core, compiled, sums in the order written"},
+    variants={
+        "naive": "the textbook loop nest on one core, compiled, sums in the order written",
+        "jvp": "a gradient in forward mode, weight by weight",
+        "finite_differences": "a gradient by central differences, weight by weight",
+    },
 )

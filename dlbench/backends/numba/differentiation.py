@@ -1,4 +1,4 @@
-"""The gradient of a network in reverse mode as loops on one core."""
+"""The gradient of a network as loops on one core: in reverse mode, in forward mode and by finite differences."""
 
 from __future__ import annotations
 
@@ -55,13 +55,138 @@ def _of_weight(error, x, dw):  # type: ignore[no-untyped-def]  # numba infers th
                 dw[j, k] += error[i, j] * x[i, k]
 
 
+@njit(cache=True)
+def _values(weights, gates, values):  # type: ignore[no-untyped-def]  # numba infers the types
+    layers, batch, width = weights.shape[0], values.shape[1], values.shape[2]
+    for layer in range(layers):
+        for i in range(batch):
+            for j in range(width):
+                total = values.dtype.type(0)
+                for k in range(width):
+                    total += values[layer, i, k] * weights[layer, j, k]
+                values[layer + 1, i, j] = total if layer == layers - 1 else gates[layer, i, j] * total
+
+
+@njit(cache=True)
+def _tangents(weights, ways, gates, values, tangents):  # type: ignore[no-untyped-def]  # numba infers the types
+    layers, batch, width = weights.shape[0], values.shape[1], values.shape[2]
+    for layer in range(layers):
+        for i in range(batch):
+            for j in range(width):
+                total = values.dtype.type(0)
+                for k in range(width):
+                    total += (
+                        values[layer, i, k] * ways[layer, j, k] + tangents[layer, i, k] * weights[layer, j, k]
+                    )
+                tangents[layer + 1, i, j] = total if layer == layers - 1 else gates[layer, i, j] * total
+
+
+@njit(cache=True)
+def _loss(t, weights, gates, values):  # type: ignore[no-untyped-def]  # numba infers the types
+    _values(weights, gates, values)
+    total = t.dtype.type(0)
+    for i in range(t.shape[0]):
+        row = t.dtype.type(0)
+        for j in range(t.shape[1]):
+            error = values[-1, i, j] - t[i, j]
+            row += error * error
+        total += row
+    return total / t.dtype.type(2 * t.shape[0])
+
+
+@njit(cache=True)
+def _slope(t, values, tangents):  # type: ignore[no-untyped-def]  # numba infers the types
+    total = t.dtype.type(0)
+    for i in range(t.shape[0]):
+        row = t.dtype.type(0)
+        for j in range(t.shape[1]):
+            row += (values[-1, i, j] - t[i, j]) * tangents[-1, i, j]
+        total += row
+    return total / t.dtype.type(t.shape[0])
+
+
+@njit(cache=True)
+def _by_tangents(t, weights, gates, values, tangents, ways, gradients):  # type: ignore[no-untyped-def]
+    for layer in range(weights.shape[0]):
+        for j in range(weights.shape[1]):
+            for k in range(weights.shape[2]):
+                ways[layer, j, k] = 1
+                _values(weights, gates, values)
+                _tangents(weights, ways, gates, values, tangents)
+                gradients[layer, j, k] = _slope(t, values, tangents)
+                ways[layer, j, k] = 0
+
+
+@njit(cache=True)
+def _by_differences(t, weights, gates, values, step, gradients):  # type: ignore[no-untyped-def]
+    for layer in range(weights.shape[0]):
+        for j in range(weights.shape[1]):
+            for k in range(weights.shape[2]):
+                there = weights[layer, j, k]
+                weights[layer, j, k] = there + step
+                above = _loss(t, weights, gates, values)
+                weights[layer, j, k] = there - step
+                gradients[layer, j, k] = (above - _loss(t, weights, gates, values)) / (step + step)
+                weights[layer, j, k] = there
+
+
+class _Pile:
+    """The network with its layers one upon another in one array: copies of the weights and gates, and room for the rest.
+
+    `values` are what each layer takes in, and at the end what the last one puts out.
+    """
+
+    def __init__(self, problem: Problem, tensors: tuple[Tensor, ...]) -> None:
+        self.op = _op(problem)
+        x, self.t, weights, gates = self.op.parts(tensors)
+        self.weights = np.stack(weights)
+        self.gates = np.stack(gates) if gates else np.empty((0, *x.shape), x.dtype)
+        self.values = np.zeros((len(weights) + 1, *x.shape), x.dtype)
+        self.values[0] = x
+        self.gradients = np.empty_like(self.weights)
+
+    @property
+    def found(self) -> Any:
+        """The gradient of each layer."""
+        return tuple(self.gradients) if len(self.gradients) > 1 else self.gradients[0]
+
+
+def _op(problem: Problem) -> NetworkGradient:
+    if not isinstance(problem.op, NetworkGradient):
+        raise TypeError(f"not the gradient of a network: {problem.op!r}")
+    return problem.op
+
+
+@implements("network_gradient", variant="jvp", directions=("forward_backward",))
+def forward(problem: Problem, *tensors: Tensor) -> Call:
+    """A pass of values and tangents for each weight."""
+    pile = _Pile(problem, tensors)
+    ways, tangents = np.zeros_like(pile.weights), np.zeros_like(pile.values)
+
+    def call() -> Any:
+        _by_tangents(pile.t, pile.weights, pile.gates, pile.values, tangents, ways, pile.gradients)
+        return pile.found
+
+    return call
+
+
+@implements("network_gradient", variant="finite_differences", directions=("forward_backward",))
+def differences(problem: Problem, *tensors: Tensor) -> Call:
+    """E at both sides of each weight: two passes for each."""
+    pile = _Pile(problem, tensors)
+    step = pile.t.dtype.type(pile.op.step)
+
+    def call() -> Any:
+        _by_differences(pile.t, pile.weights, pile.gates, pile.values, step, pile.gradients)
+        return pile.found
+
+    return call
+
+
 @implements("network_gradient", variant="naive", directions=("forward_backward",))
 def reverse(problem: Problem, *tensors: Tensor) -> Call:
     """Backpropagation: loops over rows, units and inputs, layer by layer up and down."""
-    op = problem.op
-    if not isinstance(op, NetworkGradient):
-        raise TypeError(f"not the gradient of a network: {op!r}")
-    x, t, weights, gates = op.parts(tensors)
+    x, t, weights, gates = _op(problem).parts(tensors)
     entering = [x, *(np.empty_like(gate) for gate in gates)]
     errors = [np.empty_like(t) for _ in weights]
     gradients = tuple(np.empty_like(weight) for weight in weights)
