@@ -102,6 +102,7 @@ def test_a_run_can_be_shown_again_and_listed(config: Path, store: Path) -> None:
     assert "first-" in dlbench_("list", "runs", store=store)[0]
 
 
+@pytest.mark.slow
 def test_a_self_test_without_its_device_says_what_is_missing_and_fails(store: Path) -> None:
     printed, _ = dlbench_("selftest", "--device", "cuda:99", store=store, status=1)
     assert "✗  torch" in printed

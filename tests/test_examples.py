@@ -70,6 +70,7 @@ def test_the_triton_kernel_is_right_in_the_interpreter(tmp_path: Path) -> None:
     all_measured(table, "torch:library", "torch:triton")
 
 
+@pytest.mark.slow
 def test_without_triton_the_kernels_rows_say_so_and_the_others_are_measured(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\nsys.modules['triton'] = None\n"

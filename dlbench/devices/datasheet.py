@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, m
 
 from dlbench.devices.device import Device
 
+_Loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 _TERA, _GIGA, _GIB = 1e12, 1e9, 2**30
 MEMORY_TOLERANCE = 0.1
 """Share by which a device's memory may differ from its sheet's: error correction and firmware take up to 8 %."""
@@ -116,7 +117,7 @@ class Datasheet:
 def catalogue() -> Catalogue:
     """Return what `peaks.yaml` holds."""
     text = files("dlbench.devices").joinpath("peaks.yaml").read_text(encoding="utf-8")
-    return Catalogue.model_validate(yaml.safe_load(text))
+    return Catalogue.model_validate(yaml.load(text, _Loader))  # noqa: S506 - it is safe_load's, in C
 
 
 @lru_cache(maxsize=1)

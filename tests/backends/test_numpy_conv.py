@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.fft
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from op_strategies import convolutions
 from scipy.fft import irfftn
 
-from dlbench.backends.numpy import fft, winograd
+from dlbench.backends.numpy import winograd
 from dlbench.backends.numpy.backend import NumpyBackend
 from dlbench.errors import UnsupportedError
 from dlbench.ops.conv import Conv2d
@@ -172,7 +173,7 @@ def test_a_spectrum_is_as_precise_as_its_tensor(
         found: Tensor = irfftn(spectrum, *sizes)
         return found
 
-    monkeypatch.setattr(fft, "irfftn", noted)
+    monkeypatch.setattr(scipy.fft, "irfftn", noted)
     call_of(Problem(RAGGED[0], dtype), "fft")()
     assert kinds == [kind]
 

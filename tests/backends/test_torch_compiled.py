@@ -33,22 +33,29 @@ RAGGED = Conv2d(n=2, c=4, h=9, w=7, k=6, r=3, s=2, stride=2, stride_w=1, pad=1, 
 PRODUCT = Matmul(m=5, n=6, k=7, batch=3, trans_a=True, trans_b=True)
 PROBLEMS = (
     Problem(RAGGED),
-    Problem(RAGGED, direction="backward_data"),
-    Problem(RAGGED, direction="backward_weight"),
     Problem(PRODUCT),
     Problem(Attention(batch=2, heads=3, seq_q=7, seq_k=7, dim=8, causal=True)),
     Problem(Softmax(rows=7, cols=129)),
+    Problem(Relu(n=1025)),
+)
+MORE = (
+    Problem(RAGGED, direction="backward_data"),
+    Problem(RAGGED, direction="backward_weight"),
     Problem(LogSoftmax(rows=7, cols=129)),
     Problem(Sum(rows=7, cols=129)),
-    Problem(Relu(n=1025)),
     Problem(Transpose(rows=33, cols=65)),
     Problem(Copy(n=1025)),
     Problem(Scale(n=1025)),
     Problem(Add(n=1025)),
     Problem(Triad(n=1025)),
 )
-SLOW = tuple(
-    Problem(problem.op, dtype, problem.direction) for problem in PROBLEMS for dtype in ("float64", "bfloat16")
+SLOW = (
+    *MORE,
+    *(
+        Problem(problem.op, dtype, problem.direction)
+        for problem in (*PROBLEMS, *MORE)
+        for dtype in ("float64", "bfloat16")
+    ),
 )
 
 
@@ -83,7 +90,7 @@ def test_the_compiled_answer_is_the_references(backend: TorchBackend, problem: P
 
 @pytest.mark.slow
 @pytest.mark.parametrize("problem", SLOW, ids=lambda problem: problem.key)
-def test_the_compiled_answer_is_the_references_in_other_dtypes(
+def test_the_compiled_answer_is_the_references_of_other_ops_and_dtypes(
     backend: TorchBackend, problem: Problem
 ) -> None:
     check(backend, problem)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.special import erf
 
 from dlbench.backends.backend import implements
 from dlbench.ops.activation import GELU_CUBIC, GELU_SCALE, Gelu, LeakyRelu
@@ -170,7 +170,7 @@ def _one_and_power(x: Tensor, out: Tensor) -> None:
 def gelu(problem: Problem, x: Tensor) -> Call:
     """x (1 + erf) / 2 or x (1 + tanh) / 2, pass by pass."""
     y, held = np.empty_like(x), np.empty(x.shape, wide(x))
-    inner = _tangent if _by_tanh(problem) else _error_function
+    inner = _tangent if _by_tanh(problem) else _error_function()
 
     def call() -> Tensor:
         inner(x, held)
@@ -186,14 +186,14 @@ def gelu_backward(problem: Problem, x: Tensor, dy: Tensor) -> Call:
     """dy times the derivative of the problem's form, pass by pass."""
     dx = np.empty_like(x)
     inner, slope, held = (np.empty(x.shape, wide(x)) for _ in range(3))
-    by_tanh = _by_tanh(problem)
+    by_tanh, error_function = _by_tanh(problem), _error_function()
 
     def call() -> Tensor:
         if by_tanh:
             _tangent(x, inner)
             _tangent_slope(x, inner, held, slope)
         else:
-            _error_function(x, inner)
+            error_function(x, inner)
             _error_slope(x, slope)
         np.multiply(slope, x, out=slope)
         np.add(inner, 1, out=inner)
@@ -211,10 +211,15 @@ def _by_tanh(problem: Problem) -> bool:
     return op.approximate
 
 
-def _error_function(x: Tensor, out: Tensor) -> None:
-    """Write erf(x / sqrt 2)."""
-    np.multiply(x, math.sqrt(1 / 2), out=out, dtype=out.dtype)
-    erf(out, out=out)
+def _error_function() -> Callable[[Tensor, Tensor], None]:
+    """Return what writes erf(x / sqrt 2)."""
+    from scipy.special import erf  # a worker of other cases does not wait for it
+
+    def write(x: Tensor, out: Tensor) -> None:
+        np.multiply(x, math.sqrt(1 / 2), out=out, dtype=out.dtype)
+        erf(out, out=out)
+
+    return write
 
 
 def _error_slope(x: Tensor, out: Tensor) -> None:

@@ -13,10 +13,11 @@ outputs too small beside their operands for it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.fft import irfftn, next_fast_len, rfftn
 
 from dlbench.backends.backend import implements
 from dlbench.backends.numpy.columns import Tensor
@@ -33,6 +34,9 @@ class _Space:
     """
 
     def __init__(self, conv: Geometry, dtype: np.dtype[Any]) -> None:
+        from scipy.fft import irfftn, next_fast_len, rfftn  # a worker of other cases does not wait for it
+
+        self._transform, self._back = rfftn, irfftn
         self._sizes = tuple(next_fast_len(size, real=True) for size in conv.padded)
         self._axes = tuple(range(len(self._sizes)))
         self._dtype = dtype
@@ -40,11 +44,11 @@ class _Space:
     def signal(self, tensor: Tensor, at: Index) -> _Signal:
         """Return where a tensor, groups × rows × columns × space, is placed and transformed."""
         whole = np.zeros((*self._sizes, *tensor.shape[:3]), self._dtype)
-        return _Signal(tensor, whole, self._space_last(whole)[at], self._axes)
+        return _Signal(tensor, whole, self._space_last(whole)[at], partial(self._transform, axes=self._axes))
 
     def back(self, spectrum: Tensor, at: Index) -> Tensor:
         """Return what a spectrum, frequencies × groups × rows × columns, is of, as groups × rows × columns × space."""
-        return self._space_last(irfftn(spectrum, self._sizes, self._axes))[at]
+        return self._space_last(self._back(spectrum, self._sizes, self._axes))[at]
 
     def _space_last(self, whole: Tensor) -> Tensor:
         return np.moveaxis(whole, self._axes, range(-len(self._axes), 0))
@@ -53,13 +57,15 @@ class _Space:
 class _Signal:
     """A tensor amid zeros."""
 
-    def __init__(self, tensor: Tensor, whole: Tensor, place: Tensor, axes: tuple[int, ...]) -> None:
-        self._tensor, self._whole, self._place, self._axes = tensor, whole, place, axes
+    def __init__(
+        self, tensor: Tensor, whole: Tensor, place: Tensor, transform: Callable[[Tensor], Tensor]
+    ) -> None:
+        self._tensor, self._whole, self._place, self._transform = tensor, whole, place, transform
 
     def spectrum(self) -> Tensor:
         """Place the tensor's values and transform them."""
         np.copyto(self._place, self._tensor)
-        return rfftn(self._whole, axes=self._axes)
+        return self._transform(self._whole)
 
 
 def _images(conv: Geometry, tensor: Tensor) -> Tensor:

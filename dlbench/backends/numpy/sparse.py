@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from dlbench.backends.backend import implements
 from dlbench.ops.problem import Problem
@@ -17,6 +16,8 @@ Tensor = np.ndarray[Any, np.dtype[Any]]
 @implements("spmm", variant="library")
 def library(problem: Problem, values: Tensor, columns: Tensor, starts: Tensor, b: Tensor) -> Call:  # noqa: ARG001
     """scipy.sparse on one core, into a new array at each call."""
+    from scipy.sparse import csr_array  # a worker of other cases does not wait for it
+
     a: Any = csr_array((values, columns, starts), shape=(starts.size - 1, b.shape[0]))
     return lambda: a @ b
 

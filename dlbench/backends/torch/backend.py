@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch.profiler import ProfilerActivity, profile, supported_activities
-from torch.utils.flop_counter import FlopCounterMode
 
 from dlbench.backends.backend import Backend, BackendSpec, Identity, Implementation, Tensor, collect
 from dlbench.backends.torch import (
@@ -229,6 +228,8 @@ class TorchBackend(Backend):
         It knows matrix products, convolutions and attention, a multiply-add being 2, and takes all else for nothing: 0 is
         therefore not an answer. The grad mode is the caller's.
         """
+        from torch.utils.flop_counter import FlopCounterMode  # takes a tenth of a second to import Triton
+
         try:
             with warnings.catch_warnings(), FlopCounterMode(display=False) as counter:
                 warnings.simplefilter("ignore")  # of its hooks on modules, which a compiled one warns of

@@ -10,7 +10,6 @@ outputs are too small beside their operands for the error of a transform, which 
 from __future__ import annotations
 
 import torch
-from scipy.fft import next_fast_len
 
 from dlbench.backends.backend import implements
 from dlbench.ops.conv_base import Convolution
@@ -26,6 +25,8 @@ class _Space:
     """
 
     def __init__(self, conv: Geometry, like: torch.Tensor) -> None:
+        from scipy.fft import next_fast_len  # a worker of other cases does not wait for it
+
         self._sizes = tuple(next_fast_len(size, real=True) for size in conv.padded)
         self._axes = tuple(range(len(self._sizes)))
         self._like = like
