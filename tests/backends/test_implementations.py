@@ -44,7 +44,9 @@ LACKED: dict[str, set[tuple[str, str]]] = {
 }
 """What a backend does not compute, which is a row that says so."""
 SLOW_VARIANTS = ("compiled",)
-"""Each of their cells takes seconds to compile."""
+"""Each of their cells takes seconds to compile, a network in each format a minute or more."""
+LONGEST = 1200
+"""Seconds that a slow cell may take on a busy machine."""
 
 
 class Cell(NamedTuple):
@@ -72,20 +74,23 @@ def every_cell() -> list[Cell]:
 
 
 def cells() -> list[Any]:
-    """Those that can be computed here, by implementation and direction, the slow ones marked so."""
+    """Those that can be computed here, by implementation and direction; of the slow ones each by itself, marked so."""
     groups: dict[str, list[Cell]] = {}
+    slow: dict[str, list[Cell]] = {}
     for cell in every_cell():
         if cell.problem.op.name in NEED_AN_ACCELERATOR or cell.problem.dtype == NOT_ON_A_PROCESSOR:
             continue
         if cell.implementation.variant in ONLY_ON_CUDA or named(cell) in REFUSED_ON_A_PROCESSOR:
             continue
         op, variant, _ = named(cell)
-        groups.setdefault(f"{cell.backend}:{variant} {op} {cell.problem.direction}", []).append(cell)
+        if variant in SLOW_VARIANTS:
+            slow.setdefault(str(cell), []).append(cell)
+        else:
+            groups.setdefault(f"{cell.backend}:{variant} {op} {cell.problem.direction}", []).append(cell)
+    marks = (pytest.mark.slow, pytest.mark.timeout(LONGEST))
     return [
-        pytest.param(
-            some, id=name, marks=pytest.mark.slow if some[0].implementation.variant in SLOW_VARIANTS else ()
-        )
-        for name, some in groups.items()
+        *(pytest.param(some, id=name) for name, some in groups.items()),
+        *(pytest.param(some, id=name, marks=marks) for name, some in slow.items()),
     ]
 
 
@@ -163,9 +168,9 @@ def test_every_call_computes_the_references_answer_anew_and_leaves_the_inputs(so
         check(cell)
 
 
-@pytest.mark.parametrize("some", cells())
+@pytest.mark.parametrize("some", [some for some in cells() if not some.marks])
 def test_the_answer_is_the_references_for_uniform_data_too(some: list[Cell]) -> None:
-    """Which all have one sign, so that sums do not cancel."""
+    """Which all have one sign, so that sums do not cancel; not compiled, which is what the library computes."""
     for cell in some:
         check(cell._replace(problem=replace(cell.problem, data="uniform")))
 
