@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
@@ -145,6 +146,7 @@ def run(
     if dry_run:
         _print_plan(plan)
         return
+    _load_what_prints()
     console = _console(quiet=quiet)
     observer = _observer(console, store)
     resuming = f"dlbench run {config} --resume" + (f" --name {name}" if name else "")
@@ -427,6 +429,17 @@ def _observer(console: Console, store: str) -> Live | Plain:
             _print_run(console, api.load(run_id, store=store))
 
     return (Live if console.is_terminal and not console.quiet else Plain)(console, after_round)
+
+
+def _load_what_prints() -> None:
+    """Import what makes a table before a run, not after its first round: a Ctrl-C that comes during an import may be lost."""
+    for name in (
+        "dlbench.analysis.complexity",
+        "dlbench.report.complexity",
+        "dlbench.report.console",
+        "scipy.special",
+    ):
+        import_module(name)
 
 
 def _print_run(console: Console, run: Run) -> None:
