@@ -39,7 +39,7 @@ def totals(frame: pd.DataFrame) -> pd.DataFrame:
     )
     wholes = _wholes(frame[frame["op"] == NETWORK])
     rows = [
-        row | {"whole_us": _whole(wholes, _batch(network), row)}
+        row | {"whole_us": wholes.get((_batch(network), *_place(row)), float("nan"))}
         for shared, network in layers.groupby(list(SHARED), sort=False)
         for row in _network(dict(zip(SHARED, cast(tuple[Any, ...], shared), strict=True)), network)
     ]
@@ -54,18 +54,15 @@ def _wholes(networks: pd.DataFrame) -> dict[tuple[Any, ...], float]:
     for row in networks.to_dict("records"):
         params = json.loads(row["params"])
         if params.get("size") is None and params.get("divisor", 1) == 1:
-            place = _place({**row, "suite": params.get("model"), "layout": row["layout"] or IMAGES})
+            place = _place({**row, "suite": params.get("model")})
             wholes[params.get("n"), *place] = float(row["time_us"])
     return wholes
 
 
-def _whole(wholes: Mapping[tuple[Any, ...], float], batch: int | None, total: Mapping[str, Any]) -> float:
-    """Return the time of the network that a total is of, NaN where there is none."""
-    return wholes.get((batch, *_place({**total, "layout": total["layout"] or IMAGES})), float("nan"))
-
-
 def _place(row: Mapping[Any, Any]) -> tuple[str, ...]:
-    return tuple(str(row[name]) for name in (*SHARED, *IMPLEMENTATION) if name != "setting")
+    """Return what a total and the network that it is of have in common."""
+    settled = {**row, "layout": row["layout"] or IMAGES}
+    return tuple(str(settled[name]) for name in (*SHARED, *IMPLEMENTATION) if name != "setting")
 
 
 def _batch(network: pd.DataFrame) -> int | None:

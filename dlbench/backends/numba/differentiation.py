@@ -106,7 +106,7 @@ def _slope(t, values, tangents):  # type: ignore[no-untyped-def]  # numba infers
 
 
 @njit(cache=True)
-def _by_tangents(t, weights, gates, values, tangents, ways, gradients):  # type: ignore[no-untyped-def]
+def _by_tangents(t, weights, gates, values, tangents, ways, gradients):  # type: ignore[no-untyped-def]  # as above
     for layer in range(weights.shape[0]):
         for j in range(weights.shape[1]):
             for k in range(weights.shape[2]):
@@ -118,7 +118,7 @@ def _by_tangents(t, weights, gates, values, tangents, ways, gradients):  # type:
 
 
 @njit(cache=True)
-def _by_differences(t, weights, gates, values, step, gradients):  # type: ignore[no-untyped-def]
+def _by_differences(t, weights, gates, values, step, gradients):  # type: ignore[no-untyped-def]  # as above
     for layer in range(weights.shape[0]):
         for j in range(weights.shape[1]):
             for k in range(weights.shape[2]):
